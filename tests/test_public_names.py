@@ -94,7 +94,7 @@ TESTING = {
     "ADMINISTRATION_CHECKS", "Check", "ConformanceError", "CountedIds", "DURABLE_QUEUE_CHECKS", "DURABLE_STORAGE_CHECKS", "OpenStorage", "STORAGE_CHECKS", "StorageCheck", "FakeContext", "OpenQueue", "QUEUE_CHECKS", "START_CHECKS",
     "LINEAGE_CHECKS", "LineageCheck", "OpenLineage", "lineage_entry", "lineage_id", "lineage_outcome",
     "STATE_CHECKS", "TRANSACTION_CHECKS", "SimulatedClock", "SimulatedRandomness", "SimulatedThreads", "Simulation", "check_name", "finished",
-    "open_stage", "outputs", "in_virtual_time", "Input", "SimulationError", "SimulationFailedError", "SimulationReport", "simulate",
+    "open_stage", "outputs", "in_virtual_time", "Campaign", "Determinism", "Input", "SimulationError", "check_determinism", "explore", "shrink", "SimulationFailedError", "SimulationReport", "simulate",
     "CRASHED", "Crashed", "Ended", "SimulatedProcess", "SimulatedProcessError", "SimulatedProcesses",
     "FaultyStorage", "StorageFaults", "seams_of_process", "PowerCutDisk", "PowerCutFiles", "PowerCutThreads", "PowerCuts",
 }  # fmt: skip

@@ -225,7 +225,9 @@ def test_faults_of_stages_happen_where_the_plan_says():
 
 def test_a_stuck_stage_is_stopped_and_the_report_says_who_holds_what():
     report = shop(faults=[StickStage(stage="letters/send")])
-    with pytest.raises(SimulationFailedError, match=r"everything ends: it had not ended .* letters/send") as raised:
+    with pytest.raises(
+        SimulationFailedError, match=r"everything ends: process 0 had not ended .* letters/send"
+    ) as raised:
         report.check()
     assert raised.value.reproducer.startswith("simulate(config, inputs=[Input('orders', {'pieces': 1}), ")
     assert "seed=0, faults=[StickStage(stage='letters/send', nth=1)])  # config " in raised.value.reproducer

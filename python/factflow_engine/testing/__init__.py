@@ -42,10 +42,15 @@ from factflow_engine.testing.recording_queue import QueueRecord, RecordingQueue
 from factflow_engine.testing.recording_storage import RecordingStorage, StorageRecord
 from factflow_engine.testing.registries import FakeUseError, adapter_of, validating_registry
 from factflow_engine.testing.simulation import (
+    Campaign,
+    Determinism,
     Input,
     SimulationError,
     SimulationFailedError,
     SimulationReport,
+    check_determinism,
+    explore,
+    shrink,
     simulate,
 )
 from factflow_engine.testing.simulation.assertion_names import sometimes_in
@@ -106,6 +111,7 @@ __all__ = [
     "AssertionsBrokenError",
     "Broker",
     "BrokerConnection",
+    "Campaign",
     "CampaignTotals",
     "Check",
     "CheckResult",
@@ -114,6 +120,7 @@ __all__ = [
     "CountedIds",
     "Crashed",
     "DeadProcessError",
+    "Determinism",
     "Ended",
     "FakeContext",
     "FakeUseError",
@@ -153,11 +160,13 @@ __all__ = [
     "adapter_of",
     "assert_outcomes",
     "check_adapter",
+    "check_determinism",
     "check_lineage_sink",
     "check_name",
     "check_queue_provider",
     "check_storage_provider",
     "compare_queues",
+    "explore",
     "finished",
     "in_virtual_time",
     "lineage_entry",
@@ -169,6 +178,7 @@ __all__ = [
     "run_adapter",
     "run_adapter_async",
     "seams_of_process",
+    "shrink",
     "simulate",
     "sometimes_in",
     "validating_registry",

@@ -24,7 +24,7 @@ from factflow_engine.testing.config_tests.payloads import PayloadError, from_wri
 from factflow_engine.testing.config_tests.reading import ConfigTestFileError, ReadFile
 from factflow_engine.testing.simulation.faults import Fault, FaultPlanError, read_plan
 from factflow_engine.testing.simulation.loading import StandingInRegistry
-from factflow_engine.testing.simulation.run import QUEUES
+from factflow_engine.testing.simulation.settings import QUEUES
 
 READING: Final = frozenset({"read_jsonl", "read_lines", "walk_directory"})
 """Built-in adapters that read files, and so are called only in a test that allows it."""

@@ -4,7 +4,9 @@
 what came out, what happened and what was broken. `broker` is a queue provider that outlives simulated processes.
 """
 
+from factflow_engine.testing.simulation.determinism import Determinism, check_determinism
 from factflow_engine.testing.simulation.errors import SimulatedFailureError, SimulationError, SimulationFailedError
+from factflow_engine.testing.simulation.exploring import Campaign, explore, shrink
 from factflow_engine.testing.simulation.faults import (
     CancelExecution,
     Crash,
@@ -50,10 +52,12 @@ from factflow_engine.testing.simulation.trace import Trace, TraceEvent
 __all__ = [
     "Bimodal",
     "Broken",
+    "Campaign",
     "CancelExecution",
     "Constant",
     "Crash",
     "Delay",
+    "Determinism",
     "DropDelivery",
     "Duplicate",
     "FailQueue",
@@ -89,7 +93,10 @@ __all__ = [
     "Trace",
     "TraceEvent",
     "Weave",
+    "check_determinism",
+    "explore",
     "plan_text",
     "read_plan",
+    "shrink",
     "simulate",
 ]

@@ -56,7 +56,9 @@ class Fault:
         """
         for field in fields(self):
             value, name = getattr(self, field.name), f"{type(self).__name__}.{field.name}"
-            if field.name in {"nth", "behind"} or (field.name == "step" and value is not None):
+            if field.name in {"nth", "step"} and value is None and field.default is None:
+                continue
+            if field.name in {"nth", "behind", "step"}:
                 _require(_is_count(value), name, "a number from 1", value)
             elif field.name in {"at", "restart_after"} and value is None:
                 continue
@@ -261,13 +263,22 @@ class SkewClock(Fault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlowStage(Fault):
-    """Calls of a stage that begin within a time take longer."""
+    """Calls of a stage take longer: those that begin within a time, or the nth one.
+
+    Attributes:
+        stage: The stage.
+        from_seconds: Beginning of the time.
+        seconds: Duration of the time.
+        extra_seconds: Seconds that each call takes longer.
+        nth: Number of the one call that takes longer, instead of those of a time.
+    """
 
     kind: ClassVar[str] = "slow_stage"
     stage: str
     from_seconds: float = 0.0
     seconds: float = 1.0
     extra_seconds: float = 1.0
+    nth: int | None = None
 
     def __post_init__(self) -> None:
         Fault.__post_init__(self)

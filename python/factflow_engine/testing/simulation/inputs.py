@@ -62,7 +62,8 @@ def inputs_of(given: Mapping[str, Iterable[Any]] | Iterable[Input | tuple[Any, .
         InputError: Something else is among them.
     """
     if isinstance(given, Mapping):
-        found = [Input(route, payload) for route, payloads in given.items() for payload in payloads]
+        by_route: Mapping[Any, Iterable[Any]] = given
+        found = [Input(route, payload) for route, payloads in by_route.items() for payload in payloads]
     else:
         found = [_input_of(each) for each in given]
     return tuple(sorted(found, key=lambda each: each.at))

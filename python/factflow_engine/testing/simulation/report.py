@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from factflow_engine.runtime.report import ExecutionReport, Outcome
+from factflow_engine.testing.simulation.assertion_counts import AssertionCount, AssertionKind
 from factflow_engine.testing.simulation.errors import SimulationFailedError
 from factflow_engine.testing.simulation.faults import Fault
 from factflow_engine.testing.simulation.inputs import Input
@@ -97,8 +98,11 @@ class SimulationReport:
         executions: Reports of the executions that ended, in order; a process that died has none.
         outputs: Messages that left the pipeline, by queue.
         calls: Calls of the stages that were to be recorded.
+        assertions: Counts of the assertions that its code called, by kind and name.
         broken: Guarantees and assertions that did not hold.
         counts: What it saw.
+        is_smaller: True if the configuration is not the user's, but a smaller one that fails in the same way.
+        config_text: That configuration in one line, which is JSON and YAML, without defaults.
         trace: What happened, in order.
     """
 
@@ -117,8 +121,11 @@ class SimulationReport:
     executions: Sequence[ExecutionReport]
     outputs: Mapping[str, Sequence[Output]]
     calls: Mapping[str, Sequence[RecordedCall]]
+    assertions: Mapping[tuple[AssertionKind, str], AssertionCount]
     broken: Sequence[Broken]
     counts: SimulationCounts
+    is_smaller: bool = False
+    config_text: str | None = None
     trace: Trace = field(repr=False, compare=False)
 
     @property
@@ -146,7 +153,7 @@ class SimulationReport:
     @property
     def reproducer(self) -> str:
         """One line of Python that does it again, for a `config` of the same hash and the same version of the engine."""
-        arguments = [repr(self.config.file) if self.config.file.endswith((".yaml", ".yml")) else "config"]
+        arguments = [self._config_text()]
         arguments += [f"inputs=[{', '.join(map(repr, self.inputs))}]", f"seed={self.seed}"]
         if self.faults:
             arguments.append(f"faults=[{', '.join(map(repr, self.faults))}]")
@@ -159,6 +166,11 @@ class SimulationReport:
         if self.schedule is not None:
             arguments.append(f"schedule={list(self.schedule)!r}")
         return f"simulate({', '.join(arguments)})  # config {self.config.hash[:12]}, factflow-engine {__version__}"
+
+    def _config_text(self) -> str:
+        if self.config_text is not None:
+            return repr(self.config_text)
+        return repr(self.config.file) if self.config.file.endswith((".yaml", ".yml")) else "config"
 
     def check(self) -> "SimulationReport":
         """Return the report, if nothing was broken.

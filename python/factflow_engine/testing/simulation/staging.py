@@ -14,7 +14,7 @@ from typing import Any, Final
 import trio
 
 from factflow_engine.seams import Clock, Randomness
-from factflow_engine.testing.simulation.errors import SimulatedFailureError, SimulationError
+from factflow_engine.testing.simulation.errors import SimulatedFailureError
 from factflow_engine.testing.simulation.faults import FailStage, Fault, FaultRates, SlowStage, StickStage
 from factflow_engine.testing.simulation.models import Process, Record, Replace, StageChange, StageModel, Weave
 from factflow_engine.testing.simulation.trace import TraceLog
@@ -52,6 +52,7 @@ class _Plan:
 
     name: str
     randomness: Randomness
+    rates: Randomness  # of faults; apart, so that a plan without rates leaves the model's draws as they were
     model: StageModel | None = None
     replaced: Process | None = None
     woven: list[Callable[[PipelineContext], Any]] = field(default_factory=list)
@@ -116,9 +117,6 @@ class Staging:
     Attributes:
         fired: Faults that have happened, as faults without a rate.
         calls: Recorded calls by stage.
-
-    Raises:
-        SimulationError: A change or a fault names a stage that is not there.
     """
 
     def __init__(
@@ -143,7 +141,7 @@ class Staging:
         ]
         self._plans: dict[str, _Plan] = {}
         for change in changes:
-            plan = self._plan(change.stage, stages, change)
+            plan = self._plan(change.stage)
             if isinstance(change, StageModel):
                 plan.model = change
                 plan.replaced = change.process or plan.replaced
@@ -158,21 +156,16 @@ class Staging:
                 self.calls[change.stage] = []
         for fault in faults:
             if isinstance(fault, (SlowStage, StickStage, FailStage)):
-                self._plan(fault.stage, stages, fault).faults.append(fault)
+                self._plan(fault.stage).faults.append(fault)
         if self._rates:
             for name in stages:
-                self._plan(name, stages, self._rates[0])
+                self._plan(name)
 
-    def _plan(self, name: str, stages: Sequence[str], what: object) -> _Plan:
-        if name not in stages:
-            raise SimulationError(
-                f"{type(what).__name__}: expected a stage of the configuration ({', '.join(stages) or 'it has none'}), "
-                f"got {name!r}"
-            )
+    def _plan(self, name: str) -> _Plan:
         plan = self._plans.get(name)
         if plan is None:
             randomness = SimulatedRandomness(f"{self._seed}/{name}")
-            plan = self._plans[name] = _Plan(name, randomness)
+            plan = self._plans[name] = _Plan(name, randomness, SimulatedRandomness(f"{self._seed}/{name} faults"))
         return plan
 
     def process_died(self, process: int) -> None:
@@ -203,13 +196,13 @@ class Staging:
         for rates in self._rates:
             if rates.until is not None and now > rates.until:
                 continue
-            draw = plan.randomness.uniform(0, 1)
+            draw = plan.rates.uniform(0, 1)
             if draw < rates.fail_stage:
                 return FailStage(stage=plan.name, nth=plan.calls)
             if draw < rates.fail_stage + rates.stick_stage:
                 return StickStage(stage=plan.name, nth=plan.calls)
             if draw < rates.fail_stage + rates.stick_stage + rates.slow_stage:
-                return SlowStage(stage=plan.name, from_seconds=now, seconds=0, extra_seconds=SLOW_SECONDS)
+                return SlowStage(stage=plan.name, nth=plan.calls, extra_seconds=SLOW_SECONDS)
         return None
 
     def record(
@@ -271,7 +264,8 @@ class _Around:
         drawn = staging.drawn(plan)
         for fault in plan.faults if drawn is None else [*plan.faults, drawn]:
             if isinstance(fault, SlowStage):
-                if fault.from_seconds <= now <= fault.from_seconds + fault.seconds:
+                in_time = fault.from_seconds <= now <= fault.from_seconds + fault.seconds
+                if in_time if fault.nth is None else fault.nth == plan.calls:
                     staging.note(plan, self._process, context, fault)
                     await trio.sleep(fault.extra_seconds)
             elif isinstance(fault, StickStage):

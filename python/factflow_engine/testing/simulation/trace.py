@@ -7,7 +7,9 @@ shows. Kept separate from the report because the run writes it, and reports, pag
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
 
@@ -79,6 +81,11 @@ class TraceLog:
         """Take the rows of an execution of this process from now on."""
         self._drains.append((process, drain))
 
+    def leave(self, process: int) -> None:
+        """Take the last rows of a process that has died: what is done with it later is not of the run."""
+        self.gather()
+        self._drains = [each for each in self._drains if each[0] != process]
+
     def note(
         self,
         event: str,
@@ -109,6 +116,29 @@ class TraceLog:
         self._drains.clear()
         self.is_noting = False
         return Trace(self._log)
+
+
+@contextmanager
+def logged(trace: TraceLog) -> Iterator[None]:
+    """Put the engine's warnings and errors into the trace, their first lines, and nowhere else."""
+    logger, handler = logging.getLogger("factflow_engine"), _Logging(trace)
+    propagates, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagates
+
+
+class _Logging(logging.Handler):
+    def __init__(self, trace: TraceLog) -> None:
+        super().__init__(logging.WARNING)
+        self._trace = trace
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text, _, _ = record.getMessage().partition("\n")
+        self._trace.note("~ log", f"{record.levelname.lower()}: {text}")
 
 
 class Trace(Sequence[TraceEvent]):
@@ -189,9 +219,11 @@ class _Reading:
 
     def __init__(self) -> None:
         self._labels: dict[bytes, str] = {}
+        self._parents: dict[bytes, bytes] = {}
         self._children: dict[str, int] = {}
 
     def events(self, log: Sequence[_Note | tuple[int, int, Sequence[bytes]]]) -> Iterator[TraceEvent]:
+        self._note_parents(log)
         for each in log:
             if isinstance(each, _Note):
                 label = "" if each.message_id is None else self._label(each.message_id, each.parent_id)
@@ -205,9 +237,22 @@ class _Reading:
                 for fields in outcomes:
                     yield self._outcome(process, ahead_ns, OutcomeEntry._make(fields))
 
+    def _note_parents(self, log: Sequence[_Note | tuple[int, int, Sequence[bytes]]]) -> None:
+        """Note the parents of all messages: not each event that names a message knows its parent."""
+        for each in log:
+            if isinstance(each, _Note):
+                if each.message_id is not None and each.parent_id is not None:
+                    self._parents[each.message_id] = each.parent_id
+                continue
+            for part in each[2]:
+                visits, outcomes = _rows_of(part)
+                self._parents.update((visit[4], visit[5]) for visit in visits if visit[5] is not None)
+                self._parents.update((end[2], end[3]) for end in outcomes if end[3] is not None)
+
     def _label(self, message_id: bytes, parent_id: bytes | None) -> str:
         label = self._labels.get(message_id)
         if label is None:
+            parent_id = parent_id or self._parents.get(message_id)
             parent = "" if parent_id is None else self._label(parent_id, None) + "."
             number = self._children[parent] = self._children.get(parent, 0) + 1
             label = self._labels[message_id] = f"{parent}{number}"
@@ -223,6 +268,8 @@ class _Reading:
             words.append(f"waited {_seconds(row.waited_ns)}" + (f" for {row.waited_for}" if row.waited_for else ""))
         if row.detail:
             words.append(_worded(row.detail))
+        if row.output_hash is not None and row.output_hash != row.input_hash:
+            words.append(f"payload {row.output_hash.hex()[:8]}")
         at_ns = row.started_ns - ahead_ns + row.duration_ns
         label = self._label(row.message_id, row.parent_id)
         return TraceEvent(at_ns, process, row.route, row.stage, label, row.status, ", ".join(words))

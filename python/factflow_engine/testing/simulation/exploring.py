@@ -1,0 +1,217 @@
+"""Campaigns: many simulated runs that differ in their seed, and what they saw together.
+
+A failing run is made smaller before it is reported. Kept separate from the run, which knows of no other.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from factflow_engine.adapters import ValidatingAdapterRegistry
+from factflow_engine.conditions import OperatorRegistry
+from factflow_engine.config import PipelineGlobalConfig
+from factflow_engine.error_texts import class_name, error_text
+from factflow_engine.testing.simulation.assertions import CampaignTotals
+from factflow_engine.testing.simulation.errors import SimulationError, SimulationFailedError
+from factflow_engine.testing.simulation.faults import Fault
+from factflow_engine.testing.simulation.inputs import Input, inputs_of
+from factflow_engine.testing.simulation.loading import load_for_simulation
+from factflow_engine.testing.simulation.many import Played, play_all, play_forked
+from factflow_engine.testing.simulation.models import StageChange
+from factflow_engine.testing.simulation.oracle import Broken
+from factflow_engine.testing.simulation.report import SimulationCounts, SimulationReport
+from factflow_engine.testing.simulation.run import play
+from factflow_engine.testing.simulation.settings import RunSettings
+from factflow_engine.testing.simulation.shrinking import MOST_RUNS, Shrinking
+
+Inputs = Mapping[str, Iterable[Any]] | Iterable[Input | tuple[Any, ...]]
+Check = Callable[[SimulationReport], object]
+"""Judge of a run: raises if it is not as it should be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """Result of a campaign.
+
+    Attributes:
+        failures: Reports of failing runs, as small as they could be made; one for each way of failing.
+        failed_seeds: Seeds of all runs that failed.
+        counts: What all runs saw together.
+        assertions: Counts of the assertions of all runs.
+        unfired: What is to be said of each `sometimes` that never held, in a campaign without a failure.
+    """
+
+    failures: Sequence[SimulationReport]
+    failed_seeds: Sequence[int]
+    counts: SimulationCounts
+    assertions: CampaignTotals
+    unfired: Sequence[str]
+
+    @property
+    def ok(self) -> bool:
+        """True if every run held, and every `sometimes` did once."""
+        return not self.failures and not self.unfired
+
+    def check(self) -> "Campaign":
+        """Return the campaign, if it is as it should be.
+
+        Raises:
+            SimulationFailedError: A run failed, or a `sometimes` never held; the text has what was broken, and the line
+                that reproduces it.
+        """
+        for failure in self.failures:
+            failure.check()
+        if self.unfired:
+            raise SimulationFailedError("; ".join(self.unfired), "")
+        return self
+
+
+def explore(
+    config: PipelineGlobalConfig | Path | str,
+    *,
+    seeds: Iterable[int] = range(100),
+    jobs: int = 1,
+    registry: ValidatingAdapterRegistry | None = None,
+    inputs: Inputs | Callable[[int], Inputs] = (),
+    faults: Sequence[Fault] | Callable[[int], Sequence[Fault]] = (),
+    models: Sequence[StageChange] = (),
+    until: float | None = None,
+    queue: str = "memory://",
+    processes: int = 1,
+    operators: OperatorRegistry | None = None,
+    check: Check | None = None,
+    sometimes: Iterable[str] = (),
+    stop_at: int = 1,
+    shrinks: bool = True,
+    progress: Callable[[int, int], object] | None = None,
+) -> Campaign:
+    """Run a pipeline once for each seed; see `simulate` for what is not described here.
+
+    Args:
+        config: The configuration.
+        seeds: Seeds of the runs.
+        jobs: Number of processes of the machine that run them, forked; what a run's adapters leave in this program's
+            memory stays in theirs.
+        registry: The adapters. Their classes are shared by all runs: what they keep must be in instances.
+        inputs: Messages from outside, or a function that makes them from the seed.
+        faults: Plan of faults, or a function that makes it from the seed.
+        models: Models and changes of stages.
+        until: See `simulate`.
+        queue: See `simulate`.
+        processes: Simulated processes of each run.
+        operators: Operators of conditions.
+        check: Called with each report; raises if the run is not as it should be.
+        sometimes: Names of `sometimes` that must hold in a run at least, besides those that runs reach.
+        stop_at: Number of failing runs after which the campaign stops.
+        shrinks: True to make failing runs smaller.
+        progress: Called now and then with the number of runs that were made and that of all, or of the runs that
+            shrinking has made and may make.
+
+    Raises:
+        SimulationError: Arguments do not fit together.
+        ConfigurationError: The configuration has errors.
+    """
+    loaded, known = load_for_simulation(config, registry, models, operators)
+    if jobs < 1:
+        raise SimulationError(f"jobs: expected a number from 1, got {jobs}")
+    fixed = None if callable(inputs) else inputs_of(inputs)
+
+    def settings_of(seed: int) -> RunSettings:
+        return RunSettings(
+            config=loaded,
+            registry=known,
+            inputs=inputs_of(inputs(seed)) if callable(inputs) else fixed or (),
+            seed=seed,
+            faults=tuple(faults(seed) if callable(faults) else faults),
+            models=tuple(models),
+            until=until,
+            queue=queue,
+            processes=processes,
+            operators=operators,
+        )
+
+    def judged(settings: RunSettings) -> SimulationReport:
+        return _judged(play(settings), check)
+
+    totals = CampaignTotals(sometimes=sometimes)
+    seeds = list(seeds)
+    played = Played([], SimulationCounts(runs=0), totals)
+    if jobs == 1:
+        play_all(seeds, settings_of, judged, played, stop_at, progress)
+    else:
+        play_forked(seeds, settings_of, judged, played, stop_at, progress, jobs)
+    failures: dict[frozenset[str], SimulationReport] = {}
+    for seed in sorted(played.failed)[:stop_at]:
+        settings = settings_of(seed)
+        report = judged(settings)
+        names = frozenset(broken.name for broken in report.broken)
+        if names and names not in failures:
+            if shrinks:
+                told = None if progress is None else lambda runs: progress(runs, MOST_RUNS)
+                report = Shrinking(judged, names, progress=told).smallest(settings, report)
+            failures[names] = report
+    return Campaign(
+        failures=tuple(failures.values()),
+        failed_seeds=tuple(sorted(played.failed)),
+        counts=played.counts,
+        assertions=totals,
+        unfired=() if failures else tuple(violation.text for violation in totals.finish()),
+    )
+
+
+def shrink(
+    report: SimulationReport,
+    *,
+    registry: ValidatingAdapterRegistry | None = None,
+    models: Sequence[StageChange] = (),
+    operators: OperatorRegistry | None = None,
+    check: Check | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> SimulationReport:
+    """Return the report of the smallest run that was found to fail as a given one does.
+
+    Args:
+        report: Report of a run that failed.
+        registry: The adapters that it ran with.
+        models: Its models.
+        operators: Its operators.
+        check: Judge of runs, if its guarantees alone did not fail.
+        progress: Called after each run with their number.
+
+    Raises:
+        SimulationError: Run again, it does not fail.
+    """
+    loaded, known = load_for_simulation(report.config, registry, models, operators)
+    settings = RunSettings(
+        config=loaded,
+        registry=known,
+        inputs=tuple(report.inputs),
+        seed=report.seed,
+        faults=tuple(report.faults),
+        models=tuple(models),
+        until=report.until,
+        queue=report.queue,
+        processes=report.processes,
+        schedule=None if report.schedule is None else tuple(report.schedule),
+        operators=operators,
+        is_smaller=report.is_smaller,
+    )
+    again = _judged(play(settings), check)
+    if again.ok:
+        raise SimulationError("expected a run that fails; run again, it does not: see check_determinism")
+    names = frozenset(broken.name for broken in again.broken)
+    return Shrinking(lambda each: _judged(play(each), check), names, progress=progress).smallest(settings, again)
+
+
+def _judged(report: SimulationReport, check: Check | None) -> SimulationReport:
+    """Return a report with what the user's judge found."""
+    if check is None:
+        return report
+    try:
+        check(report)
+    except SimulationFailedError:
+        return report  # the report's own verdict, which it has
+    except Exception as error:  # noqa: BLE001 - any exception of a judge is a verdict
+        return report.with_broken([Broken(name=f"check: {class_name(error)}", text=error_text(error) or repr(error))])
+    return report

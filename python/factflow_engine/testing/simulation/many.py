@@ -1,0 +1,112 @@
+"""Many runs, one after the other or in forked processes, and what they saw together.
+
+Kept separate from campaigns because only this module has processes of the machine: a run happens in one of them, whole, so
+that they decide nothing of it.
+"""
+
+import gc
+import multiprocessing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Final
+
+from factflow_engine.testing.simulation.assertions import CampaignTotals
+from factflow_engine.testing.simulation.errors import SimulationError
+from factflow_engine.testing.simulation.report import SimulationCounts, SimulationReport
+from factflow_engine.testing.simulation.settings import RunSettings
+
+_CHUNK: Final = 16
+_COLLECT_EVERY: Final = 64
+
+
+@dataclass(slots=True)
+class Played:
+    """Sums of the runs so far.
+
+    Attributes:
+        failed: Seeds of those that failed.
+        counts: What they saw.
+        totals: Their assertions.
+    """
+
+    failed: list[int]
+    counts: SimulationCounts
+    totals: CampaignTotals
+
+
+def play_all(
+    seeds: Sequence[int],
+    settings_of: Callable[[int], RunSettings],
+    judged: Callable[[RunSettings], SimulationReport],
+    played: Played,
+    stop_at: int,
+    progress: Callable[[int, int], object] | None,
+) -> None:
+    """Play seeds one after the other, until so many have failed."""
+    for done, seed in enumerate(seeds, 1):
+        report = judged(settings_of(seed))
+        played.counts += report.counts
+        played.totals.add(report.assertions)
+        if not report.ok:
+            played.failed.append(seed)
+        if not done % _COLLECT_EVERY:
+            gc.collect()
+        if progress is not None and (not done % _CHUNK or done == len(seeds)):
+            progress(done, len(seeds))
+        if len(played.failed) >= stop_at:
+            return
+
+
+def play_forked(
+    seeds: Sequence[int],
+    settings_of: Callable[[int], RunSettings],
+    judged: Callable[[RunSettings], SimulationReport],
+    played: Played,
+    stop_at: int,
+    progress: Callable[[int, int], object] | None,
+    jobs: int,
+) -> None:
+    """Play chunks of seeds in forked processes; what fails is played again by the caller, who has the same seed."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        raise SimulationError(f"jobs={jobs} needs a system that can fork; write jobs=1")
+    context = multiprocessing.get_context("fork")
+    chunks = [seeds[start : start + _CHUNK] for start in range(0, len(seeds), _CHUNK)]
+
+    def work(number: int, out: Connection) -> None:
+        for chunk in chunks[number::jobs]:
+            part = Played([], SimulationCounts(runs=0), CampaignTotals())
+            play_all(chunk, settings_of, judged, part, len(seeds), None)
+            out.send((part.failed, part.counts, part.totals))
+        out.close()
+
+    workers = []
+    for number in range(jobs):
+        receiving, sending = context.Pipe(duplex=False)
+        worker = context.Process(target=work, args=(number, sending), daemon=True)
+        worker.start()
+        sending.close()
+        workers.append((worker, receiving))
+    done, open_pipes = 0, [receiving for _, receiving in workers]
+    try:
+        while open_pipes and len(played.failed) < stop_at:
+            for pipe in wait(open_pipes):
+                assert isinstance(pipe, Connection), "all are pipes"
+                try:
+                    failed, counts, totals = pipe.recv()
+                except EOFError:
+                    open_pipes.remove(pipe)
+                    continue
+                played.failed += failed
+                played.counts += counts
+                played.totals.add(totals.counts, runs=totals.runs)
+                done += counts.runs
+                if progress is not None:
+                    progress(done, len(seeds))
+        if len(played.failed) < stop_at and done < len(seeds):
+            raise SimulationError(f"expected {len(seeds)} runs, got {done}: a forked process has died")
+    finally:
+        for worker, receiving in workers:
+            worker.terminate()
+            worker.join()
+            receiving.close()

@@ -1,0 +1,424 @@
+"""A simulated run while it goes on: processes of the execution, their crashes, and the outside.
+
+Kept separate from `run`, which checks arguments and makes the report, and from the worlds of queues: this module only
+lets processes live and die, publishes inputs, and gathers what a report needs.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import trio
+import trio.testing
+
+from factflow_engine.config import PipelineGlobalConfig
+from factflow_engine.errors import ExecutionClosedError
+from factflow_engine.frames import unpack
+from factflow_engine.resilience.circuit_events import CircuitEvent
+from factflow_engine.resilience.circuit_state import CircuitState
+from factflow_engine.runtime.execution.manager import OrchestratorManager
+from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
+from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus
+from factflow_engine.runtime.transport.frame_factory import FrameFactory
+from factflow_engine.storages.memory import MemoryStorage
+from factflow_engine.testing.simulation.assertions import Assertions, RoundPolling
+from factflow_engine.testing.simulation.endings import Ending, Endings
+from factflow_engine.testing.simulation.faults import Fault
+from factflow_engine.testing.simulation.oracle import Broken, unbalanced
+from factflow_engine.testing.simulation.processes import CRASHED, SimulatedProcess, SimulatedProcesses
+from factflow_engine.testing.simulation.report import Output
+from factflow_engine.testing.simulation.settings import RunSettings
+from factflow_engine.testing.simulation.staging import Call, Staging
+from factflow_engine.testing.simulation.trace import TraceLog
+from factflow_engine.testing.simulation.worlds import EXECUTION_ID, World, world_of
+from factflow_engine.testing.virtual_time import SimulatedClock, Simulation
+from factflow_protocols import ExecutionStarts, QueueMessage
+
+LONGEST_SECONDS: Final = 6 * 3600.0
+"""Virtual seconds after the last input and fault in which a run without `until` must end."""
+
+RESTART_SECONDS: Final = 1.0
+"""Seconds after which a process whose execution has failed by a fault is started again."""
+
+MOST_READINGS: Final = 400_000
+"""Readings of the clock at one instant after which a run is taken for one that never ends: a second or two of ours."""
+
+_CREEP_SECONDS: Final = 1e-3
+
+GRACE_SECONDS: Final = 600.0
+"""Virtual seconds for which a run that is stopped waits for the ends of its executions."""
+
+
+class _Nowhere:
+    """Store of lineage for configurations that record some; the trace has the rows."""
+
+    async def write(self, entries: Sequence[Any], outcomes: Sequence[Any]) -> None:
+        """Drop the rows."""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class _ProcessHooks:
+    """Hooks of one process's execution."""
+
+    def __init__(self, run: "Run", process: int) -> None:
+        self._run = run
+        self._process = process
+
+    @property
+    def hashes_payloads(self) -> bool:
+        """See `Hooks`."""
+        return self._run.hashes
+
+    def stage_call(self, route: str, stage: str, call: Call) -> Call:
+        """See `Hooks`."""
+        return self._run.staging.around(self._process, route, stage, call)
+
+    def breaker(self, name: str, subscribe: Callable[[Callable[[Any], None]], object]) -> None:
+        """See `Hooks`."""
+        route, _, stage = name.partition("/")
+        subscribe(partial(self._breaker_changed, route, stage))
+
+    def rows(self, execution_id: str, drain: Any) -> None:
+        """See `Hooks`."""
+        del execution_id
+        self._run.trace.follow(self._process, drain)
+
+    def _breaker_changed(self, route: str, stage: str, event: CircuitEvent) -> None:
+        if event.to_state is None:
+            return
+        if event.to_state is CircuitState.OPEN:
+            self._run.counted["breaker_openings"] += 1
+        self._run.trace.note(
+            "~ breaker", f"{event.from_state} -> {event.to_state}", process=self._process, route=route, stage=stage
+        )
+
+
+class _RunClock(SimulatedClock):
+    """Clock of a run; it is read at each turn of the loop, and so notices turns without end at one instant.
+
+    From then on each reading takes time, so that the loop gives way, and the run can be stopped.
+
+    Args:
+        virtual: The virtual clock.
+        noticed: Called once.
+    """
+
+    def __init__(self, virtual: trio.testing.MockClock, noticed: Callable[[], object]) -> None:
+        super().__init__(virtual)
+        self._jump = virtual.jump
+        self._noticed = noticed
+        self._read_ns = -1
+        self._left = MOST_READINGS
+
+    def monotonic_ns(self) -> int:
+        """See `seams.Clock`."""
+        now_ns = super().monotonic_ns()
+        if self._left <= 0:
+            self._jump(_CREEP_SECONDS)
+        elif now_ns != self._read_ns:
+            self._read_ns, self._left = now_ns, MOST_READINGS
+        else:
+            self._left -= 1
+            if not self._left:
+                self._noticed()
+        return now_ns
+
+
+class Run:
+    """One run: `main` plays it, and what it has gathered is read afterwards.
+
+    Attributes:
+        virtual: Clock of its trio run.
+        trace: Its trace.
+        assertions: Judge of what its code asserts.
+        staging: Changes of its stages.
+        counted: Numbers of breakers' openings, of cancellations and of crashes.
+        executions: Reports of the executions that have ended.
+        outputs: Messages that have left, by queue.
+        accepted: Ids of the messages that were published from outside, by route.
+        broken: What did not hold so far.
+        config: The configuration as it is run, without stores outside.
+        hashes: True if the trace has hashes of payloads.
+        has_ended: True if every process has completed.
+        seconds: Virtual time of the end.
+    """
+
+    def __init__(self, settings: RunSettings) -> None:
+        config = settings.config
+        self._settings = settings
+        self.virtual: Final = trio.testing.MockClock(autojump_threshold=0)
+        simulation = Simulation(settings.seed, self.virtual)
+        clock = _RunClock(self.virtual, self._livelocked)
+        self._seams = replace(simulation.seams, clock=clock)
+        self.trace: Final = TraceLog(clock)
+        self.assertions: Final = Assertions(now=self._now)
+        self.counted: Final[Counter[str]] = Counter()
+        self.staging: Final = Staging(
+            settings.models,
+            settings.faults,
+            seed=settings.seed,
+            clock=clock,
+            trace=self.trace,
+            stages=settings.stages,
+        )
+        self.executions: Final[list[ExecutionReport]] = []
+        self.outputs: Final[dict[str, list[Output]]] = {}
+        self.accepted: Final[dict[str, list[bytes]]] = {route: [] for route in config.routes}
+        self.broken: Final[list[Broken]] = []
+        self.has_ended = False
+        self.hashes: Final = settings.hashes
+        self.seconds = 0.0
+        self.config: Final = _detached(config)
+        self._world: World = world_of(settings.queue, simulation, settings.faults, self.trace)
+        self._storage = MemoryStorage()
+        self._frames = FrameFactory(self._seams)
+        self._endings = Endings(settings.faults, settings.seed)
+        self._fed = trio.Event()
+        self._stop = trio.Event()
+        self._asked_ns: int | None = None
+        self._live: dict[int, PipelineOrchestrator] = {}
+        self._completed: set[int] = set()
+        self._fired_before: dict[int, int] = {}
+        self._failures: dict[int, str | None] = {}
+
+    @property
+    def fired(self) -> list[Fault]:
+        """Faults that have happened, none of them a rate."""
+        return [*self._world.fired, *self.staging.fired, *self._endings.fired]
+
+    # -- in trio ----------------------------------------------------------------------------------------------------
+
+    async def main(self) -> None:
+        """Run the execution to its end, or until it is stopped."""
+        trio.lowlevel.add_instrument(RoundPolling(self.assertions))
+        async with trio.open_nursery() as outside:
+            await self._world.open(outside, _leaving(self.config), self._left)
+            async with SimulatedProcesses() as processes, trio.open_nursery() as helpers:
+                helpers.start_soon(self._stop_in_time, processes)
+                if self._world.outlives_processes:
+                    helpers.start_soon(self._feed_world)
+                async with trio.open_nursery() as lives:
+                    for number in range(self._settings.processes):
+                        lives.start_soon(self._lives_of, processes, number)
+                        for rates in self._endings.rates:
+                            helpers.start_soon(self._end_at_random, processes, number, rates)
+                    for ending in self._endings.timed:
+                        helpers.start_soon(self._end_at, processes, ending)
+                self.has_ended = len(self._completed) == self._settings.processes
+                for number, error in self._failures.items():
+                    if error is not None and number not in self._completed:
+                        self.broken.append(Broken(name="executions complete", text=f"process {number} failed: {error}"))
+                helpers.cancel_scope.cancel()
+            self.seconds = self._now()
+            await self._world.close()
+            outside.cancel_scope.cancel()
+
+    async def _lives_of(self, processes: SimulatedProcesses, number: int) -> None:
+        """Let a process live, and start it again after each crash and cancellation, as its plan says."""
+        while True:
+            crash_step, cancel_step = self._endings.steps_of(number)
+            result = await processes.run(
+                number, partial(self._life, number), crash_step=crash_step, cancel_step=cancel_step
+            )
+            self._live.pop(number, None)
+            if result is not CRASHED and not result.was_cancelled:
+                if number in self._completed or not self._failed_by_a_fault(number):
+                    return
+                restart_after: float | None = RESTART_SECONDS
+            else:
+                if result is not CRASHED:
+                    self._died(number, "cancelled")
+                restart_after = self._endings.restart_after(number)
+            if self._stop.is_set() or restart_after is None:
+                return
+            with trio.move_on_after(restart_after):
+                await self._stop.wait()
+                return
+
+    async def _life(self, number: int, process: SimulatedProcess) -> None:
+        queue, die = self._world.connect(number)
+        process.on_death += [die, partial(self._died, number, "crashed")]
+        first = self._asked_ns is None
+        if first and isinstance(queue, ExecutionStarts):
+            self._asked_ns = queue.instant_ns()
+        execution: PipelineOrchestrator | None = None
+        try:
+            async with OrchestratorManager(
+                registry=self._settings.registry,
+                operators=self._settings.operators,
+                queue=queue,
+                storage=self._storage,
+                lineage=_Nowhere(),
+                seams=replace(self._seams, hooks=_ProcessHooks(self, number)),
+            ) as manager:
+                # One that is started again was asked for at the beginning: it resumes what has ended meanwhile.
+                execution = await manager.start(self.config, execution_id=EXECUTION_ID, asked_ns=self._asked_ns)
+                self._live[number] = execution
+                self.trace.note("> started", process=number)
+                if self._world.outlives_processes:
+                    await self._fed.wait()
+                else:
+                    await self._feed(execution)
+                execution.let_complete()
+                await execution.wait_ended()
+            if self._world.outlives_processes:
+                await queue.stop()
+        finally:
+            if execution is not None and execution.report is not None and not process.is_dead:
+                self._ended(execution.report, number)
+
+    async def _stop_in_time(self, processes: SimulatedProcesses) -> None:
+        until = self._settings.until
+        if until is None:
+            times = [each.at for each in self._settings.inputs] + [self._endings.last]
+            until = max(times) + LONGEST_SECONDS
+        with trio.move_on_at(until):
+            await self._stop.wait()
+        is_late = not self._stop.is_set()
+        self._stop.set()
+        self.trace.note("> stopped")
+        async with trio.open_nursery() as nursery:
+            for number, execution in self._live.items():
+                if is_late and self._settings.until is None:
+                    self.broken.append(self._unended(number, execution))
+                nursery.start_soon(execution.cancel)
+            await trio.sleep(GRACE_SECONDS)
+            for process in processes.running:
+                process.cancel()
+
+    # -- the outside ------------------------------------------------------------------------------------------------
+
+    async def _feed(self, execution: PipelineOrchestrator) -> None:
+        for each in self._settings.inputs:
+            if each.at > self._now():
+                await trio.sleep_until(each.at)
+            frame = self._frames.frame(each.payload, each.headers, each.key)
+            self.trace.note("> published", repr(each.payload), route=each.route, message_id=frame.message_id)
+            try:
+                await execution.publish_frames(each.route, [frame])
+            except ExecutionClosedError as error:
+                self.trace.note("> refused", str(error), route=each.route, message_id=frame.message_id)
+                return
+            self.accepted[each.route].append(frame.message_id)
+
+    async def _feed_world(self) -> None:
+        for each in self._settings.inputs:
+            if each.at > self._now():
+                await trio.sleep_until(each.at)
+            frame = self._frames.frame(each.payload, each.headers, each.key)
+            self.trace.note("> published", repr(each.payload), route=each.route, message_id=frame.message_id)
+            self._world.publish(self.config.routes[each.route].inbound.queue, frame)
+            self.accepted[each.route].append(frame.message_id)
+        self._fed.set()
+
+    def _left(self, queue: str, message: QueueMessage, at: float) -> None:
+        payload = unpack(message.payload)
+        self.outputs.setdefault(queue, []).append(
+            Output(
+                at=at,
+                payload=payload,
+                key=message.key,
+                headers=dict(message.headers),
+                message_id=message.message_id.hex(),
+            )
+        )
+        self.trace.note(
+            "< left", repr(payload), route=queue, message_id=message.message_id, parent_id=message.parent_id
+        )
+
+    # -- ends of processes --------------------------------------------------------------------------------------------
+
+    async def _end_at(self, processes: SimulatedProcesses, ending: Ending) -> None:
+        assert ending.at is not None, "it has a time"
+        await trio.sleep_until(ending.at)
+        self._end(processes, ending)
+
+    async def _end_at_random(self, processes: SimulatedProcesses, number: int, rates: Any) -> None:
+        for delay, ending in self._endings.drawn(number, rates, self._now):
+            await trio.sleep(delay)
+            if rates.until is not None and self._now() > rates.until:
+                return
+            if number in self._live:
+                self._end(processes, replace(ending, at=self._now()))
+
+    def _end(self, processes: SimulatedProcesses, ending: Ending) -> None:
+        for process in processes.running:
+            if self._endings.ends(ending, process.number):
+                if self._endings.crashes(ending):
+                    processes.crash_nowait(process.number)
+                else:
+                    process.cancel()
+
+    def _died(self, number: int, how: str) -> None:
+        """Note that a process has died, or was cancelled."""
+        fault = self._endings.happened(number, how)
+        self.counted[how] += 1
+        self._live.pop(number, None)
+        self.staging.process_died(number)
+        if how == "crashed":
+            self.trace.leave(number)
+        self.trace.note("! " + how, "" if fault is None else repr(fault), process=number)
+
+    def _failed_by_a_fault(self, number: int) -> bool:
+        """True if faults have happened since the last life that failed, and messages outlive the process."""
+        fired = len(self._world.fired)
+        before, self._fired_before[number] = self._fired_before.get(number, 0), fired
+        return self._world.outlives_processes and fired > before
+
+    def _livelocked(self) -> None:
+        text = "work goes round without end and without time: a circle of routes, or retries without a delay"
+        self.broken.append(Broken(name="time passes", text=text, at=self._now()))
+        self._stop.set()
+
+    # -- what is noted ------------------------------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        return self.virtual.current_time()
+
+    def _ended(self, report: ExecutionReport, number: int) -> None:
+        self.executions.append(report)
+        self.broken.extend(unbalanced(report))
+        if report.status is ExecutionStatus.COMPLETED:
+            self._completed.add(number)
+        self._failures[number] = report.error if report.status is ExecutionStatus.FAILED else None
+        text = str(report.status) + (f": {report.error}" if report.error else "")
+        self.trace.note("> ended", text, process=number)
+
+    def _unended(self, number: int, execution: PipelineOrchestrator) -> Broken:
+        statistics = execution.statistics()
+        held = [
+            f"{each.route}/{each.stage} holds {each.message_id} for {each.seconds:.0f} s ({each.by})"
+            for each in statistics.held[:5]
+        ]
+        waits = [str(wait) for wait in statistics.waits[:5]]
+        what = "; ".join([*statistics.stalled, *waits, *held]) or "nothing is held"
+        return Broken(
+            name="everything ends",
+            text=f"process {number} had not ended {LONGEST_SECONDS:g} s after the last input and fault: {what}",
+            at=self._now(),
+        )
+
+
+def _leaving(config: PipelineGlobalConfig) -> list[str]:
+    """Return the queues that no route reads, and messages leave through."""
+    read = {route.inbound.queue for route in config.routes.values()}
+    named = [
+        queue
+        for route in config.routes.values()
+        for queue in (*(outbound.queue for outbound in route.outbound), route.error_handling.dead_letter_queue)
+    ]
+    return [queue for queue in dict.fromkeys(named) if queue is not None and queue not in read]
+
+
+def _detached(config: PipelineGlobalConfig) -> PipelineGlobalConfig:
+    """Return the configuration without stores and receivers outside."""
+    update: dict[str, Any] = {}
+    if config.storage is not None and config.storage.url is not None:
+        update["storage"] = config.storage.model_copy(update={"url": None})
+    if config.lineage is not None and (config.lineage.url is not None or config.lineage.openlineage is not None):
+        update["lineage"] = config.lineage.model_copy(update={"url": None, "openlineage": None})
+    return config.model_copy(update=update) if update else config

@@ -1,0 +1,286 @@
+"""Smaller runs that fail in the same way: fewer faults, inputs, decisions and processes, a smaller configuration.
+
+Each candidate is a whole run, so the result is no guess. Kept separate from campaigns because one failing run is made
+smaller as well. The method for lists is Zeller's delta debugging: remove halves, quarters, and at last single elements, as
+long as the rest fails.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+
+from factflow_engine.config import PipelineConfigLoader, PipelineGlobalConfig
+from factflow_engine.testing.simulation.errors import SimulationError
+from factflow_engine.testing.simulation.inputs import Input
+from factflow_engine.testing.simulation.models import StageChange
+from factflow_engine.testing.simulation.report import SimulationReport
+from factflow_engine.testing.simulation.settings import RunSettings
+
+T = TypeVar("T")
+
+Play = Callable[[RunSettings], SimulationReport]
+"""Runs, and adds what a check of the user found broken."""
+
+MOST_RUNS: Final = 2_000
+"""Most runs that one failure is worth."""
+
+
+@dataclass(slots=True)
+class Shrinking:
+    """Search for the smallest run that fails as a given one does.
+
+    Attributes:
+        play: Runs a candidate.
+        names: Names of what was broken; a candidate fails in the same way if it breaks one of them.
+        most_runs: Most runs.
+        progress: Called after each run with the number of runs, or None.
+        runs: Number of runs so far.
+    """
+
+    play: Play
+    names: frozenset[str]
+    most_runs: int = MOST_RUNS
+    progress: Callable[[int], object] | None = None
+    runs: int = 0
+    _control: RunSettings | None = None
+
+    def smallest(self, settings: RunSettings, report: SimulationReport) -> SimulationReport:
+        """Return the report of the smallest run that was found; `report` is that of `settings`."""
+        best = self._inputs(*self._plan(settings, report))
+        self._control = self._control_of(settings, best[0])
+        while True:
+            before = _size(*best)
+            for smaller in (self._plan, self._inputs, self._processes, self._config, self._payloads, self._schedule):
+                best = smaller(*best)
+            if _size(*best) >= before or self.runs >= self.most_runs:
+                smallest, report = best
+                if smallest.is_smaller:
+                    return replace(report, config_text=json.dumps(written(smallest)) + "\n")
+                return report
+
+    def _control_of(self, whole: RunSettings, failing: RunSettings) -> RunSettings | None:
+        """Return a run that does not fail, of which a smaller configuration must make nothing else.
+
+        Else a configuration would be the smallest that treats every message wrongly, and say nothing.
+        """
+        others = tuple(each for each in whole.inputs if each not in failing.inputs)
+        if not others and not whole.faults:
+            return None
+        control = replace(whole, inputs=others or whole.inputs, faults=())
+        self.runs += 1
+        return control if self.play(control).ok else None
+
+    def _holds(self, config: PipelineGlobalConfig) -> bool:
+        """True if a configuration does not fail where it should not."""
+        if self._control is None:
+            return True
+        try:
+            control = replace(self._control, config=config, models=_models_of(self._control, config))
+        except SimulationError:
+            return False  # an input's route is gone
+        self.runs += 1
+        return self.play(control).ok
+
+    def _fails(self, settings: RunSettings) -> SimulationReport | None:
+        """Return the report of a candidate, if it fails in the same way."""
+        if self.runs >= self.most_runs:
+            return None
+        self.runs += 1
+        if self.progress is not None:
+            self.progress(self.runs)
+        report = self.play(settings)
+        return report if any(broken.name in self.names for broken in report.broken) else None
+
+    def _try(self, settings: RunSettings, **changes: Any) -> tuple[RunSettings, SimulationReport] | None:
+        try:
+            candidate = replace(settings, **changes)
+        except SimulationError:
+            return None  # what is left does not fit together
+        found = self._fails(candidate)
+        return None if found is None else (candidate, found)
+
+    def _list(
+        self, settings: RunSettings, report: SimulationReport, name: str, elements: Sequence[Any]
+    ) -> tuple[RunSettings, SimulationReport]:
+        """Remove elements of one of the settings, as long as the rest fails."""
+        best = settings, report
+        size = len(elements)
+        while size:
+            start = 0
+            while start < len(elements):
+                rest = (*elements[:start], *elements[start + size :])
+                changes: dict[str, Any] = {name: rest}
+                found = self._try(best[0], **changes)
+                if found is None:
+                    start += size
+                else:
+                    best, elements = found, rest
+            size //= 2
+        return best
+
+    def _plan(self, settings: RunSettings, report: SimulationReport) -> tuple[RunSettings, SimulationReport]:
+        if tuple(report.fired) != settings.faults:
+            settings, report = self._try(settings, faults=tuple(report.fired)) or (settings, report)
+        return self._list(settings, report, "faults", settings.faults)
+
+    def _inputs(self, settings: RunSettings, report: SimulationReport) -> tuple[RunSettings, SimulationReport]:
+        return self._list(settings, report, "inputs", settings.inputs)
+
+    def _processes(self, settings: RunSettings, report: SimulationReport) -> tuple[RunSettings, SimulationReport]:
+        for number in range(1, settings.processes):
+            found = self._try(settings, processes=number)
+            if found is not None:
+                return found
+        return settings, report
+
+    def _schedule(self, settings: RunSettings, report: SimulationReport) -> tuple[RunSettings, SimulationReport]:
+        if settings.schedule == ():
+            return settings, report
+        decisions = range(1, report.decisions + 1) if settings.schedule is None else settings.schedule
+        return self._list(settings, report, "schedule", tuple(decisions))
+
+    def _payloads(self, settings: RunSettings, report: SimulationReport) -> tuple[RunSettings, SimulationReport]:
+        for place in range(len(settings.inputs)):
+            for plainer in _plainer_inputs(settings.inputs[place]):
+                inputs = (*settings.inputs[:place], plainer, *settings.inputs[place + 1 :])
+                found = self._try(settings, inputs=inputs)
+                if found is not None:
+                    settings, report = found
+                    break
+        return settings, report
+
+    def _config(self, settings: RunSettings, report: SimulationReport) -> tuple[RunSettings, SimulationReport]:
+        again = True
+        while again and self.runs < self.most_runs:
+            again = False
+            for mapping in _smaller_mappings(settings.config.to_mapping()):
+                config = _loaded(settings, mapping)
+                if config is None or _length(config) >= _length(settings.config):
+                    continue  # the rest does not stand alone, or what was removed has come back as a default
+                models = _models_of(settings, config)
+                found = self._try(settings, config=config, models=models, is_smaller=True)
+                if found is not None and self._holds(config):
+                    (settings, report), again = found, True
+                    break
+        return settings, report
+
+
+def _size(settings: RunSettings, report: SimulationReport) -> tuple[int, ...]:
+    decisions = report.decisions if settings.schedule is None else len(settings.schedule)
+    return (
+        len(settings.faults),
+        len(settings.inputs),
+        _length(settings.config),
+        len(repr(settings.inputs)),
+        decisions,
+        settings.processes,
+    )
+
+
+def _models_of(settings: RunSettings, config: PipelineGlobalConfig) -> tuple[StageChange, ...]:
+    """Return the models of the stages that are left."""
+    left = {f"{route}/{stage.name}" for route, section in config.routes.items() for stage in section.adapters}
+    return tuple(change for change in settings.models if change.stage in left)
+
+
+def _length(config: PipelineGlobalConfig) -> int:
+    return len(str(config.to_mapping()))
+
+
+def _loaded(settings: RunSettings, mapping: Mapping[str, Any]) -> PipelineGlobalConfig | None:
+    result = PipelineConfigLoader(settings.registry, operators=settings.operators).check_mapping(mapping)
+    return result.config if result.is_valid else None
+
+
+def written(settings: RunSettings) -> dict[str, Any]:
+    """Return the configuration with what differs from defaults only."""
+    mapping, wanted = settings.config.to_mapping(), settings.config.hash
+    for path in list(_paths(mapping)):
+        fewer = _removed(mapping, path)
+        config = _loaded(settings, fewer)
+        if config is not None and config.hash == wanted:
+            mapping = fewer
+    return mapping
+
+
+def _paths(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the places of all keys of a mapping, outer ones first."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield (*above, key)
+            yield from _paths(inner, (*above, key))
+    elif isinstance(value, (list, tuple)):
+        for place, inner in enumerate(value):
+            yield from _paths(inner, (*above, place))
+
+
+def _removed(value: Any, path: tuple[Any, ...]) -> Any:
+    """Return a value without the key at a path; the value itself if there is no such place any more."""
+    key, *inner = path
+    if isinstance(value, Mapping):
+        if key not in value:
+            return value
+        if not inner:
+            return {other: each for other, each in value.items() if other != key}
+        return {other: _removed(each, tuple(inner)) if other == key else each for other, each in value.items()}
+    if not inner:
+        return value
+    return [_removed(each, tuple(inner)) if place == key else each for place, each in enumerate(value)]
+
+
+def _smaller_mappings(mapping: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield configurations with one part less: a route, a stage, an outbound, a section, in this order."""
+    routes: Mapping[str, Any] = mapping["routes"]
+    for name in routes:
+        if len(routes) > 1:
+            yield {**mapping, "routes": {key: _without(route, name) for key, route in routes.items() if key != name}}
+    for name, route in routes.items():
+        for part in ("adapters", "outbound"):
+            for place in range(len(route.get(part) or ())):
+                fewer = [*route[part][:place], *route[part][place + 1 :]]
+                yield {**mapping, "routes": {**routes, name: {**route, part: fewer}}}
+        for key in route:
+            if key not in {"adapters", "outbound", "inbound"}:
+                rest = {other: value for other, value in route.items() if other != key}
+                yield {**mapping, "routes": {**routes, name: rest}}
+    for key in mapping:
+        if key not in {"version", "routes"}:
+            yield {other: value for other, value in mapping.items() if other != key}
+
+
+def _without(route: Mapping[str, Any], target: str) -> dict[str, Any]:
+    """Return a route without outbounds to a route that is gone."""
+    kept = [outbound for outbound in route.get("outbound") or () if outbound.get("route") != target]
+    return {**route, "outbound": kept}
+
+
+def _plainer_inputs(given: Input) -> Iterator[Input]:
+    """Yield plainer forms of an input, the plainest first."""
+    if given.at:
+        yield replace(given, at=0.0)
+    if given.headers is not None:
+        yield replace(given, headers=None)
+    if given.key is not None:
+        yield replace(given, key=None)
+    for payload in _plainer(given.payload):
+        yield replace(given, payload=payload)
+
+
+def _plainer(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        for name in value:
+            yield {other: inner for other, inner in value.items() if other != name}
+        for name, inner in value.items():
+            for plainer in _plainer(inner):
+                yield {**value, name: plainer}
+    elif isinstance(value, list):
+        for place in range(len(value)):
+            yield [*value[:place], *value[place + 1 :]]
+    elif isinstance(value, str) and value:
+        yield ""
+        yield value[: len(value) // 2]
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and value:
+        yield 0
+        if abs(value) > 1:
+            yield int(value / 2)

@@ -1,0 +1,248 @@
+"""Campaigns find planted faults, make them small, and print a line that does it again; determinism is checked."""
+
+import random
+import time
+
+import pytest
+import trio
+
+from factflow_engine.testing import SimulationFailedError, simulate
+from factflow_engine.testing.simulation import (
+    Campaign,
+    Crash,
+    Duplicate,
+    FailStage,
+    FaultRates,
+    Input,
+    SimulationError,
+    StageModel,
+    check_determinism,
+    explore,
+    shrink,
+)
+from factflow_engine.testing.simulation.models import Lognormal
+from factflow_protocols import AdapterResult, sometimes
+from support.pipelines import registry_of
+from testing.test_simulate import HEAD, SHOP, price, shop
+
+RARE = (
+    HEAD
+    + """\
+routes:
+  orders:
+    adapters: [{type: forward}]
+    outbound:
+      - {route: eu, condition: {field: country, operator: in, value: [de, fr]}}
+      - {route: other, condition: {field: country, operator: not_in, value: [de, fr, at]}}
+  eu: {adapters: [{type: forward}], outbound: [{queue: /queue/to_eu, external: true}]}
+  other: {adapters: [{type: forward}], outbound: [{queue: /queue/to_other, external: true}]}
+"""
+)
+
+
+def orders(seed):
+    draw = random.Random(seed)
+    return {"orders": [{"country": draw.choice(["de", "fr", "us"] * 20 + ["at"]), "n": n} for n in range(40)]}
+
+
+def all_arrive(report):
+    arrived = len(report.payloads("/queue/to_eu")) + len(report.payloads("/queue/to_other"))
+    assert arrived == len(report.inputs), f"{len(report.inputs) - arrived} of {len(report.inputs)} did not arrive"
+
+
+def test_a_route_that_drops_a_rare_key_is_found_and_made_small():
+    found = explore(RARE, seeds=range(50), registry=registry_of(), inputs=orders, check=all_arrive)
+    [failure] = found.failures
+    assert [each.payload for each in failure.inputs] == [{"country": "at"}]
+    assert failure.schedule == ()
+    assert list(failure.config.routes) == ["orders", "eu", "other"]  # without one of them the others do not arrive
+    assert not failure.config.routes["eu"].adapters
+    assert failure.reproducer.startswith("simulate(")
+    with pytest.raises(
+        SimulationFailedError, match=r"check: AssertionError: 1 of 1 did not arrive(?s:.*)reproduce: simulate"
+    ):
+        found.check()
+    again = eval(
+        failure.reproducer, {"simulate": lambda *a, **o: simulate(*a, registry=registry_of(), **o), "Input": Input}
+    )
+    with pytest.raises(AssertionError):
+        all_arrive(again)
+
+
+def test_a_circle_that_takes_no_time_is_stopped():
+    text = HEAD + "routes:\n  a: {adapters: [{type: forward}], outbound: [{route: a}]}\n"
+    report = simulate(text, registry=registry_of(), inputs=[("a", 1)])
+    assert "time passes" in [broken.name for broken in report.broken]
+    assert not report.ended
+
+
+def test_a_retry_that_never_ends_is_found():
+    text = SHOP.replace("max_retries: 2", "max_retries: 1000, max_delay_seconds: 3600")
+    found = explore(
+        text,
+        seeds=range(3),
+        registry=registry_of(price=price),
+        models=[StageModel(stage="letters/send", errors=1)],
+        inputs={"orders": [{"pieces": n} for n in range(10)]},
+    )
+    [failure] = found.failures
+    assert failure.broken[0].name == "everything ends"
+    assert "to be tried again" in failure.broken[0].text
+    assert len(failure.inputs) == 1
+
+
+RACE = (
+    HEAD
+    + """\
+routes:
+  a: {inbound: {concurrency: 4}, adapters: [{type: first}]}
+  b: {inbound: {concurrency: 4}, adapters: [{type: second}]}
+"""
+)
+
+
+def test_a_race_of_two_routes_is_found_with_the_decisions_that_it_needs():
+    def racing():
+        seen = []
+
+        async def first(context):
+            await trio.sleep(0.01)
+            seen.append("a")
+            return AdapterResult.forward()
+
+        async def second(context):
+            await trio.sleep(0.01)
+            assert seen, "b was before a"
+            return AdapterResult.forward()
+
+        return registry_of(first=first, second=second), seen
+
+    registry, seen = racing()
+
+    def no_failures(report):
+        seen.clear()
+        assert not report.outcomes["failed"]
+
+    found = explore(RACE, seeds=range(60), registry=registry, inputs=[("a", 1), ("b", 1)], check=no_failures)
+    [failure] = found.failures
+    assert len(failure.schedule) <= 5
+    assert len(failure.inputs) <= 2
+
+
+def test_a_duplicate_is_found_by_an_adapter_that_is_not_idempotent():
+    total = []
+
+    async def add(context):
+        total.append(context.message["n"])
+        await trio.sleep(1)
+        return AdapterResult.forward()
+
+    def added_once(report):
+        added, total[:] = list(total), []
+        assert sorted(added) == sorted(each.payload["n"] for each in report.inputs), added
+
+    text = HEAD + "routes:\n  a: {adapters: [{type: add}]}\n"
+    found = explore(
+        text,
+        seeds=range(30),
+        registry=registry_of(add=add),
+        inputs={"a": [{"n": n} for n in range(5)]},
+        queue="broker://",
+        processes=2,
+        faults=[FaultRates(until=30, duplicate=0.05, delay=0.1, crash_seconds=4)],
+        check=added_once,
+    )
+    [failure] = found.failures
+    assert len(failure.inputs) == 1
+    assert [type(fault) for fault in failure.faults] in ([Duplicate], [Crash])
+    assert failure.processes == 1
+    assert failure.reproducer.count("\n") == 0
+
+
+def test_forked_runs_find_what_those_of_one_process_find():
+    options = {"registry": registry_of(), "inputs": orders, "check": all_arrive, "stop_at": 1000, "shrinks": False}
+    told = []
+    alone = explore(RARE, seeds=range(40), **options)
+    forked = explore(RARE, seeds=range(40), jobs=2, progress=lambda done, of: told.append((done, of)), **options)
+    assert forked.failed_seeds == alone.failed_seeds
+    assert forked.counts == alone.counts
+    assert told[-1] == (40, 40)
+
+
+def test_a_sometimes_that_never_held_fails_the_campaign():
+    async def check(context):
+        sometimes(context.message > 0, "a positive number")
+        sometimes(context.message > 100, "a large number")
+        return AdapterResult.forward()
+
+    text = HEAD + "routes:\n  a: {adapters: [{type: check}]}\n"
+    options = {"registry": registry_of(check=check), "inputs": {"a": [0, 1]}, "seeds": range(3)}
+    found = explore(text, **options)
+    assert not found.ok
+    with pytest.raises(
+        SimulationFailedError, match="sometimes 'a large number' was false at each of 6 calls in 3 runs"
+    ):
+        found.check()
+    with pytest.raises(SimulationFailedError, match="'a page is empty' was never reached"):
+        explore(text, sometimes=["a page is empty"], **options).check()
+
+
+def test_a_campaign_adds_up_what_its_runs_saw():
+    found = explore(
+        SHOP,
+        seeds=range(20),
+        registry=registry_of(price=price),
+        models=[StageModel(stage="letters/send", time=Lognormal(median=1), errors=0.3)],
+        inputs={"orders": [{"pieces": n} for n in range(10)]},
+    ).check()
+    assert isinstance(found, Campaign)
+    assert found.counts.runs == 20
+    assert found.counts.inputs == 200
+    assert found.counts.retries > 50
+
+
+def test_a_failing_report_is_made_small():
+    report = shop(
+        queue="broker://",
+        faults=[FailStage(stage="letters/send", nth=1), Duplicate(queue="/queue/letters", nth=1)],
+    )
+
+    def no_retries(report):
+        assert report.counts.retries == 0
+
+    smaller = shrink(
+        report, registry=registry_of(price=price), models=[StageModel(stage="letters/send")], check=no_retries
+    )
+    assert len(smaller.faults) == 1
+    assert len(smaller.inputs) == 1
+    with pytest.raises(SimulationError, match="expected a run that fails; run again, it does not"):
+        shrink(report, registry=registry_of(price=price), models=[StageModel(stage="letters/send")])
+
+
+# -- determinism -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_adapter_that_reads_the_clock_is_found():
+    async def stamp(context):
+        return AdapterResult(message={"at": time.time_ns()})
+
+    text = HEAD + "routes:\n  a: {adapters: [{type: forward}, {name: stamp, type: stamp}]}\n"
+    found = check_determinism(text, registry=registry_of(stamp=stamp), inputs=[("a", 1)])
+    assert not found.ok
+    assert "a/stamp" in found.first[-1]
+    assert "payload" in found.first[-1]
+    with pytest.raises(SimulationFailedError, match="two runs of seed 0 part at line 4 of their traces"):
+        found.check()
+
+
+def test_a_deterministic_run_is_said_to_be_one():
+    found = check_determinism(
+        SHOP,
+        registry=registry_of(price=price),
+        models=[StageModel(stage="letters/send", time=Lognormal(median=1), errors=0.3)],
+        inputs={"orders": [{"pieces": n} for n in range(10)]},
+        queue="broker://",
+        processes=2,
+        faults=[FaultRates(until=30, duplicate=0.1, crash_seconds=10, lose_lease=0.1)],
+    ).check()
+    assert len(found.digest) == 64

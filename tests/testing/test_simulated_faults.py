@@ -1,0 +1,188 @@
+"""Faults of processes and queues in simulated runs: nothing is lost, what happened can be done again, and is listed."""
+
+import pytest
+import trio
+
+from factflow_engine.testing import SimulationError, simulate
+from factflow_engine.testing.simulation import (
+    CancelExecution,
+    Crash,
+    Delay,
+    DropDelivery,
+    Duplicate,
+    FailQueue,
+    FailStage,
+    FaultRates,
+    Input,
+    LoseLease,
+    PowerCut,
+    Record,
+    Reorder,
+    StageModel,
+)
+from factflow_engine.testing.simulation.models import Constant
+from factflow_protocols import AdapterResult, always, eventually, leads_to, reached, sometimes
+from support.pipelines import registry_of
+from testing.test_simulate import HEAD, shop
+
+RATES = FaultRates(
+    until=60,
+    duplicate=0.1,
+    delay=0.1,
+    reorder=0.1,
+    drop_delivery=0.1,
+    lose_lease=0.1,
+    fail_queue=0.02,
+    fail_stage=0.1,
+    slow_stage=0.1,
+    crash_seconds=20,
+    cancel_seconds=20,
+)
+MANY = {"orders": [{"pieces": n} for n in range(30)]}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_is_lost_whatever_happens_for_a_while(seed):
+    report = shop(queue="broker://", processes=2, seed=seed, inputs=MANY, faults=[RATES]).check()
+    assert report.ended
+    assert report.counts.crashes + report.counts.cancellations > 0
+    assert len(report.fired) > 10
+    assert sum(report.outcomes.values()) >= len(MANY["orders"])
+
+
+def test_what_has_happened_happens_again_without_the_rates():
+    report = shop(queue="broker://", processes=2, seed=5, inputs=MANY, faults=[RATES])
+    again = shop(queue="broker://", processes=2, seed=5, inputs=MANY, faults=report.fired)
+    assert str(again.trace) == str(report.trace)
+    assert again.fired == report.fired
+
+
+@pytest.mark.parametrize("step", range(1, 120, 7))
+def test_a_process_that_crashes_after_any_step_loses_nothing(step):
+    report = shop(queue="broker://", faults=[Crash(step=step)]).check()
+    assert sorted(report.payloads("/queue/sent"), key=str) == [{"total": 12}, {"total": 20}]
+    if report.counts.crashes:
+        assert any(event.event == "! crashed" for event in report.trace)
+
+
+@pytest.mark.parametrize("step", range(1, 120, 13))
+def test_an_execution_that_is_cancelled_after_any_step_loses_nothing(step):
+    report = shop(queue="broker://", faults=[CancelExecution(step=step)]).check()
+    assert sorted(report.payloads("/queue/sent"), key=str) == [{"total": 12}, {"total": 20}]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Duplicate(queue="/queue/orders", nth=2),
+        Delay(queue="/queue/letters", seconds=9),
+        Reorder(queue="/queue/orders", nth=1, behind=2),
+        DropDelivery(queue="/queue/letters", nth=1),
+        LoseLease(queue="/queue/orders", nth=1),
+        FailQueue(operation="receive", nth=2, done=True),
+        FailQueue(operation="settle", nth=1),
+        Crash(at=0.2),
+        Crash(process=None, at=0.2, restart_after=5),
+        CancelExecution(at=0.2),
+        FailStage(stage="letters/send", done=True),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_each_fault_happens_once_and_loses_nothing(fault):
+    report = shop(queue="broker://", faults=[fault], processes=2).check()
+    assert fault in report.fired
+    assert report.ended
+    assert len(report.fired) == 1
+    assert {payload["total"] for payload in report.payloads("/queue/sent")} == {12, 20}
+    assert any(event.event.startswith("! ") for event in report.trace)
+
+
+def test_a_process_that_is_not_started_again_leaves_its_work_to_others():
+    report = shop(queue="broker://", faults=[Crash(at=0.3, restart_after=None)], processes=2)
+    assert {payload["total"] for payload in report.payloads("/queue/sent")} == {12, 20}
+    assert not report.ended
+    assert report.ok
+
+
+def test_a_dead_process_does_nothing_more():
+    """What its `finally` blocks do when it is buried is not in the trace, and its places are free for others."""
+    report = shop(
+        models=[StageModel(stage="letters/send", time=Constant(5), capacity=1), Record("letters/send")],
+        queue="broker://",
+        faults=[Crash(at=2, restart_after=3)],
+    ).check()
+    crashed = next(place for place, event in enumerate(report.trace) if event.event == "! crashed")
+    started = next(place for place, event in enumerate(report.trace) if place > crashed and event.event == "> started")
+    assert not [event for event in report.trace[crashed + 1 : started] if event.process == 0]
+    assert {payload["total"] for payload in report.payloads("/queue/sent")} == {12, 20}
+
+
+def test_safety_alone_is_judged_when_faults_never_stop():
+    forever = FaultRates(fail_stage=0.5, crash_seconds=5)
+    report = shop(
+        queue="broker://",
+        faults=[forever],
+        until=100,
+        inputs=[Input("orders", {"pieces": 3}, at=at) for at in range(0, 200, 9)],
+    )
+    report.check()
+    assert report.seconds >= 100
+    with pytest.raises(SimulationError, match="FaultRates without an end never let the run end; write until="):
+        shop(queue="broker://", faults=[forever])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"faults": [Crash(at=1)]}, "Crash needs a queue that outlives its process; write queue='broker://'"),
+        ({"faults": [FaultRates(until=1, duplicate=0.1)]}, r"FaultRates\(duplicate=\.\.\.\) needs a queue"),
+        ({"faults": [Duplicate(queue="/queue/order")], "queue": "broker://"}, "expected a queue of the configuration"),
+        ({"faults": [Crash(process=1, at=1)], "queue": "broker://"}, "expected a number below processes=1, got 1"),
+        ({"faults": [PowerCut(at=1)], "queue": "broker://"}, "PowerCut needs files; write queue='sqlite://'"),
+    ],
+)
+def test_faults_that_cannot_happen_are_refused(options, said):
+    with pytest.raises(SimulationError, match=said):
+        shop(**options)
+
+
+# -- assertions of the code that runs ----------------------------------------------------------------------------------------
+
+
+def asserting(make, **options):
+    registry = registry_of(check=make)
+    text = HEAD + "routes:\n  a:\n    adapters: [{type: check}]\n"
+    return simulate(text, registry=registry, inputs={"a": range(4)}, **options)
+
+
+def test_assertions_of_adapters_are_judged():
+    async def check(context):
+        always(context.message < 3, "numbers are small", context.message)
+        sometimes(context.message == 2, "a two is seen")
+        sometimes(context.message == 7, "a seven is seen")
+        leads_to("begun", "done", within=5)
+        reached("begun", context.message)
+        await trio.sleep(1)
+        if context.message != 1:
+            reached("done", context.message)
+        flags = []
+        eventually(lambda: bool(flags), "a flag is set", within=10)
+        if context.message != 0:
+            flags.append(1)
+        return AdapterResult.forward()
+
+    report = asserting(check)
+    names = sorted(broken.name for broken in report.broken)
+    assert len(names) == 3, names
+    assert "numbers are small" in names[0]
+    assert "a flag is set" in names[1]
+    assert "begun" in names[2]
+    counted = {name: count for (_, name), count in report.assertions.items()}
+    assert counted["a two is seen"].held == 1
+    assert counted["a seven is seen"].held == 0
+
+
+def test_a_failed_execution_is_no_success():
+    text = HEAD + "orchestrator: {max_failed_messages: 0}\nroutes:\n  a:\n    adapters: [{type: work}]\n"
+    report = simulate(text, models=[StageModel(stage="a/work", errors=1)], inputs=[("a", 1)])
+    assert [broken.name for broken in report.broken] == ["executions complete"]
