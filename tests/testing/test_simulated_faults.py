@@ -12,13 +12,16 @@ from factflow_engine.testing.simulation import (
     Duplicate,
     FailQueue,
     FailStage,
+    FailStorage,
     FaultRates,
     Input,
     LoseLease,
     PowerCut,
     Record,
     Reorder,
+    SkewClock,
     StageModel,
+    StepClock,
 )
 from factflow_engine.testing.simulation.models import Constant
 from factflow_protocols import AdapterResult, always, eventually, leads_to, reached, sometimes
@@ -97,6 +100,72 @@ def test_each_fault_happens_once_and_loses_nothing(fault):
     assert any(event.event.startswith("! ") for event in report.trace)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_processes_on_a_file_crash_and_lose_their_power_and_nothing_else(seed):
+    faults = [Crash(step=60 + 31 * seed), PowerCut(at=0.3 + seed / 10, restart_after=2), PowerCut(step=150 + 10 * seed)]
+    report = shop(
+        queue="sqlite://", processes=2, seed=seed, inputs={"orders": [{"pieces": n} for n in range(12)]}, faults=faults
+    )
+    report.check()
+    assert report.ended
+    assert any(event.event == "! power cut" for event in report.trace)
+    sent = {payload["total"] for payload in report.payloads("/queue/sent")}
+    assert sent == {4 * n for n in range(12) if 4 * n > 10}
+
+
+def test_a_run_on_a_file_is_a_function_of_its_seed():
+    options = {"queue": "sqlite://", "processes": 2, "faults": [Crash(step=100), PowerCut(at=0.4)]}
+    first, again = (shop(seed=3, **options).check() for _ in range(2))
+    assert str(first.trace) == str(again.trace)
+
+
+STORING = (
+    "routes:\n  a:\n    adapters: [{type: forward, store: {what: output}}]\n"
+    "    error_handling: {max_retries: 5, retry_delay_seconds: 1}\n"
+)
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_a_failing_store_makes_a_stage_try_again(done):
+    report = simulate(
+        HEAD + STORING,
+        registry=registry_of(),
+        inputs={"a": range(5)},
+        faults=[FailStorage(operation="write", nth=2, done=done)],
+    ).check()
+    assert report.outcomes["completed"] == 5
+    assert report.counts.retries == 1
+    assert report.fired == (FailStorage(operation="write", nth=2, done=done),)
+
+
+def test_stores_fail_at_random_and_lose_their_power():
+    report = simulate(
+        HEAD + STORING,
+        registry=registry_of(),
+        inputs=[Input("a", n, at=n / 10) for n in range(20)],
+        queue="sqlite://",
+        seed=4,
+        faults=[FaultRates(until=30, fail_storage=0.2), PowerCut(at=0.7, restart_after=0.2), PowerCut(at=1.4)],
+    ).check()
+    assert report.counts.crashes >= 1
+    assert any(isinstance(fault, FailStorage) for fault in report.fired)
+    assert report.ended
+
+
+@pytest.mark.parametrize("queue", ["broker://", "sqlite://"])
+def test_wrong_clocks_lose_nothing(queue):
+    clocks = [
+        SkewClock(rate=1.5, process=1),
+        StepClock(at=0.3, seconds=-3600, process=0),
+        StepClock(at=0.5, seconds=7200),
+    ]
+    report = shop(queue=queue, processes=2, faults=clocks, until=40_000)
+    assert report.ok
+    assert report.ended
+    assert set(report.fired) == set(clocks)
+    assert {payload["total"] for payload in report.payloads("/queue/sent")} == {12, 20}
+
+
 def test_a_process_that_is_not_started_again_leaves_its_work_to_others():
     report = shop(queue="broker://", faults=[Crash(at=0.3, restart_after=None)], processes=2)
     assert {payload["total"] for payload in report.payloads("/queue/sent")} == {12, 20}
@@ -138,6 +207,10 @@ def test_safety_alone_is_judged_when_faults_never_stop():
         ({"faults": [FaultRates(until=1, duplicate=0.1)]}, r"FaultRates\(duplicate=\.\.\.\) needs a queue"),
         ({"faults": [Duplicate(queue="/queue/order")], "queue": "broker://"}, "expected a queue of the configuration"),
         ({"faults": [Crash(process=1, at=1)], "queue": "broker://"}, "expected a number below processes=1, got 1"),
+        (
+            {"faults": [LoseLease(queue="/queue/orders")], "queue": "sqlite://"},
+            "LoseLease of queues needs the simulated broker",
+        ),
         ({"faults": [PowerCut(at=1)], "queue": "broker://"}, "PowerCut needs files; write queue='sqlite://'"),
     ],
 )

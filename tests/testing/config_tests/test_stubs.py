@@ -93,7 +93,7 @@ def test_a_fault_happens(run) -> None:
     fault = "faults: [{fault: fail_stage, stage: letters/send, nth: 1}]"
     inputs = "[{route: orders, payload: {pieces: 3}}]"
     result = run(
-        "outputs: {/queue/sent: [{contains: {total: 20}, at: {at_least: 0.5}}]}\ncalls: {letters/send: 2}",
+        "outputs: {/queue/sent: [{contains: {total: 20}, at: {at_least: 0.1}}]}\ncalls: {letters/send: 2}",
         inputs=inputs,
         more=fault,
         stages=stages("{returns: {total: 20}}"),

@@ -28,7 +28,7 @@ CASES = [
     ("T103", ">>>[1]", "expected a mapping", "write tests:"),
     ("T103", a_test("stages: {orders/price: {fails: >>>often}}\nexpect: {}"), "expected a mapping, got 'often'", ""),
     ("T104", a_test("seed: >>>-1\nexpect: {}"), "greater than or equal to 0, got -1", ""),
-    ("T104", a_test("queue: >>>kafka://\nexpect: {}"), "memory://, got 'kafka://'", ""),
+    ("T104", a_test("queue: >>>kafka://\nexpect: {}"), "sqlite://, got 'kafka://'", ""),
     ("T104", a_test("processes: >>>2\nexpect: {}"), "belong to one process, got 2", ""),
     ("T104", a_test("expect: {order: >>>sorted}"), "'any', 'key' or 'exact', got 'sorted'", ""),
     ("T104", a_test("stages: {orders/price: {filters: >>>false}}\nexpect: {}"), "expected True, got false", ""),

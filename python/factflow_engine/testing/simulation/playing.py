@@ -14,7 +14,7 @@ import trio
 import trio.testing
 
 from factflow_engine.config import PipelineGlobalConfig
-from factflow_engine.errors import ExecutionClosedError
+from factflow_engine.errors import ExecutionClosedError, ExecutionStartError
 from factflow_engine.frames import unpack
 from factflow_engine.resilience.circuit_events import CircuitEvent
 from factflow_engine.resilience.circuit_state import CircuitState
@@ -22,19 +22,28 @@ from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
 from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus
 from factflow_engine.runtime.transport.frame_factory import FrameFactory
-from factflow_engine.storages.memory import MemoryStorage
+from factflow_engine.seams import Seams
 from factflow_engine.testing.simulation.assertions import Assertions, RoundPolling
 from factflow_engine.testing.simulation.endings import Ending, Endings
-from factflow_engine.testing.simulation.faults import Fault
+from factflow_engine.testing.simulation.faults import (
+    FailStorage,
+    Fault,
+    FaultRates,
+    PowerCut,
+    SkewClock,
+    StepClock,
+)
+from factflow_engine.testing.simulation.faulty_storage import FaultyStorage, StorageFaults
 from factflow_engine.testing.simulation.oracle import Broken, unbalanced
+from factflow_engine.testing.simulation.process_seams import ProcessClock, seams_of_process
 from factflow_engine.testing.simulation.processes import CRASHED, SimulatedProcess, SimulatedProcesses
 from factflow_engine.testing.simulation.report import Output
 from factflow_engine.testing.simulation.settings import RunSettings
 from factflow_engine.testing.simulation.staging import Call, Staging
 from factflow_engine.testing.simulation.trace import TraceLog
 from factflow_engine.testing.simulation.worlds import EXECUTION_ID, World, world_of
-from factflow_engine.testing.virtual_time import SimulatedClock, Simulation
-from factflow_protocols import ExecutionStarts, QueueMessage
+from factflow_engine.testing.virtual_time import SimulatedClock, SimulatedRandomness, Simulation
+from factflow_protocols import ExecutionStarts, QueueError, QueueMessage, StorageError, StorageProtocol
 
 LONGEST_SECONDS: Final = 6 * 3600.0
 """Virtual seconds after the last input and fault in which a run without `until` must end."""
@@ -152,8 +161,9 @@ class Run:
         self._settings = settings
         self.virtual: Final = trio.testing.MockClock(autojump_threshold=0)
         simulation = Simulation(settings.seed, self.virtual)
-        clock = _RunClock(self.virtual, self._livelocked)
-        self._seams = replace(simulation.seams, clock=clock)
+        self._simulation = simulation
+        self._clock = clock = _RunClock(self.virtual, self._livelocked)
+        self._is_clock_wrong = any(isinstance(fault, (StepClock, SkewClock)) for fault in settings.faults)
         self.trace: Final = TraceLog(clock)
         self.assertions: Final = Assertions(now=self._now)
         self.counted: Final[Counter[str]] = Counter()
@@ -173,31 +183,45 @@ class Run:
         self.hashes: Final = settings.hashes
         self.seconds = 0.0
         self.config: Final = _detached(config)
-        self._world: World = world_of(settings.queue, simulation, settings.faults, self.trace)
-        self._storage = MemoryStorage()
-        self._frames = FrameFactory(self._seams)
+        self._frames = FrameFactory(replace(simulation.seams, clock=clock))
+        self._storage_faults = StorageFaults(
+            settings.faults,
+            randomness=SimulatedRandomness(f"{settings.seed}, storage"),
+            seconds=self._now,
+            note=lambda key, fault: self.trace.note("! fault", f"{fault!r} of {key}"),
+        )
         self._endings = Endings(settings.faults, settings.seed)
         self._fed = trio.Event()
         self._stop = trio.Event()
         self._asked_ns: int | None = None
         self._live: dict[int, PipelineOrchestrator] = {}
         self._completed: set[int] = set()
+        self._cut: list[PowerCut] = []
+        self._world: World
+        self._processes: SimulatedProcesses
         self._fired_before: dict[int, int] = {}
         self._failures: dict[int, str | None] = {}
 
     @property
     def fired(self) -> list[Fault]:
         """Faults that have happened, none of them a rate."""
-        return [*self._world.fired, *self.staging.fired, *self._endings.fired]
+        clocks = [fault for fault in self._settings.faults if isinstance(fault, (StepClock, SkewClock))]
+        return [*self._world.fired, *self.staging.fired, *self._endings.fired, *self._storage_faults.fired, *clocks]
 
     # -- in trio ----------------------------------------------------------------------------------------------------
 
     async def main(self) -> None:
         """Run the execution to its end, or until it is stopped."""
         trio.lowlevel.add_instrument(RoundPolling(self.assertions))
+        settings = self._settings
+        with world_of(settings.queue, self._simulation, settings.faults, self.trace) as self._world:
+            await self._play()
+
+    async def _play(self) -> None:
         async with trio.open_nursery() as outside:
             await self._world.open(outside, _leaving(self.config), self._left)
             async with SimulatedProcesses() as processes, trio.open_nursery() as helpers:
+                self._processes = processes
                 helpers.start_soon(self._stop_in_time, processes)
                 if self._world.outlives_processes:
                     helpers.start_soon(self._feed_world)
@@ -240,7 +264,8 @@ class Run:
                 return
 
     async def _life(self, number: int, process: SimulatedProcess) -> None:
-        queue, die = self._world.connect(number)
+        seams = self._world.seams(self._seams_of(process))
+        queue, die = self._world.connect(number, seams)
         process.on_death += [die, partial(self._died, number, "crashed")]
         first = self._asked_ns is None
         if first and isinstance(queue, ExecutionStarts):
@@ -251,9 +276,9 @@ class Run:
                 registry=self._settings.registry,
                 operators=self._settings.operators,
                 queue=queue,
-                storage=self._storage,
+                storage=self._storage(seams),
                 lineage=_Nowhere(),
-                seams=replace(self._seams, hooks=_ProcessHooks(self, number)),
+                seams=replace(seams, hooks=_ProcessHooks(self, number)),
             ) as manager:
                 # One that is started again was asked for at the beginning: it resumes what has ended meanwhile.
                 execution = await manager.start(self.config, execution_id=EXECUTION_ID, asked_ns=self._asked_ns)
@@ -267,6 +292,11 @@ class Run:
                 await execution.wait_ended()
             if self._world.outlives_processes:
                 await queue.stop()
+        except (QueueError, StorageError, ExecutionStartError) as error:
+            if execution is not None or not self._settings.faults:
+                raise
+            self._failures[number] = f"{type(error).__name__}: {error}"
+            self.trace.note("> not started", self._failures[number] or "", process=number)
         finally:
             if execution is not None and execution.report is not None and not process.is_dead:
                 self._ended(execution.report, number)
@@ -290,6 +320,20 @@ class Run:
             for process in processes.running:
                 process.cancel()
 
+    def _seams_of(self, process: SimulatedProcess) -> Seams:
+        seams = seams_of_process(self._simulation, process.number, life=process.life)
+        if not self._is_clock_wrong:
+            return replace(seams, clock=self._clock)
+        return replace(seams, clock=ProcessClock(self._clock, process.number, self._settings.faults))
+
+    def _storage(self, seams: Seams) -> StorageProtocol:
+        storage = self._world.storage(seams)
+        fails = any(
+            isinstance(fault, FailStorage) or (isinstance(fault, FaultRates) and fault.fail_storage)
+            for fault in self._settings.faults
+        )
+        return FaultyStorage(storage, self._storage_faults) if fails else storage
+
     # -- the outside ------------------------------------------------------------------------------------------------
 
     async def _feed(self, execution: PipelineOrchestrator) -> None:
@@ -311,7 +355,7 @@ class Run:
                 await trio.sleep_until(each.at)
             frame = self._frames.frame(each.payload, each.headers, each.key)
             self.trace.note("> published", repr(each.payload), route=each.route, message_id=frame.message_id)
-            self._world.publish(self.config.routes[each.route].inbound.queue, frame)
+            await self._world.publish(self.config.routes[each.route].inbound.queue, frame)
             self.accepted[each.route].append(frame.message_id)
         self._fed.set()
 
@@ -361,11 +405,24 @@ class Run:
         self.staging.process_died(number)
         if how == "crashed":
             self.trace.leave(number)
+        if isinstance(fault, PowerCut):
+            self._cut_power(fault)
         self.trace.note("! " + how, "" if fault is None else repr(fault), process=number)
 
+    def _cut_power(self, fault: PowerCut) -> None:
+        """Let all processes die with the first that has died of a power cut, and then their files."""
+        if fault in self._cut:
+            return
+        self._cut.append(fault)
+        for process in self._processes.running:
+            self._endings.ends(fault, process.number)
+            self._processes.crash_nowait(process.number)
+        self._world.cut_power()
+        self.trace.note("! power cut")
+
     def _failed_by_a_fault(self, number: int) -> bool:
-        """True if faults have happened since the last life that failed, and messages outlive the process."""
-        fired = len(self._world.fired)
+        """True if faults have happened since the last failure of the process, and messages outlive it."""
+        fired = len(self.fired)
         before, self._fired_before[number] = self._fired_before.get(number, 0), fired
         return self._world.outlives_processes and fired > before
 

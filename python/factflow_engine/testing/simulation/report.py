@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from factflow_engine.runtime.report import ExecutionReport, Outcome
+from factflow_engine.testing.simulation import reproducers
 from factflow_engine.testing.simulation.assertion_counts import AssertionCount, AssertionKind
 from factflow_engine.testing.simulation.errors import SimulationFailedError
 from factflow_engine.testing.simulation.faults import Fault
@@ -182,6 +183,7 @@ class SimulationReport:
             shown = [f"- {broken}" for broken in self.broken[:_MOST_SHOWN]]
             if len(self.broken) > _MOST_SHOWN:
                 shown.append(f"- and {len(self.broken) - _MOST_SHOWN} more")
+            reproducers.note(self.reproducer)
             raise SimulationFailedError("\n".join(["the simulated run broke what must hold:", *shown]), self.reproducer)
         return self
 

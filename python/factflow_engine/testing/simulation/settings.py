@@ -27,10 +27,12 @@ from factflow_engine.testing.simulation.faults import (
 from factflow_engine.testing.simulation.inputs import Input
 from factflow_engine.testing.simulation.models import StageChange
 
-QUEUES: Final = ("memory://", "broker://")
+QUEUES: Final = ("memory://", "broker://", "sqlite://")
 """URLs of queues that a run may have."""
 
 _LASTING: Final = (Crash, Duplicate, Delay, Reorder, DropDelivery, LoseLease, FailQueue)
+_OF_BROKERS: Final = (Duplicate, Delay, Reorder, DropDelivery, LoseLease, FailQueue)
+_RATES_OF_BROKERS: Final = ("duplicate", "delay", "reorder", "drop_delivery", "lose_lease", "fail_queue")
 _LASTING_RATES: Final = ("duplicate", "delay", "reorder", "drop_delivery", "lose_lease", "fail_queue", "crash_seconds")
 
 
@@ -105,6 +107,11 @@ class RunSettings:
             if self.queue == "memory://" and (isinstance(fault, _LASTING) or rates):
                 what = f"FaultRates({rates[0]}=...)" if rates else type(fault).__name__
                 raise SimulationError(f"{what} needs a queue that outlives its process; write queue='broker://'")
+            broken = isinstance(fault, _OF_BROKERS) or (rates and any(name in _RATES_OF_BROKERS for name in rates))
+            if self.queue == "sqlite://" and broken:
+                raise SimulationError(
+                    f"{type(fault).__name__} of queues needs the simulated broker; write queue='broker://'"
+                )
             if isinstance(fault, PowerCut) and self.queue != "sqlite://":
                 raise SimulationError("PowerCut needs files; write queue='sqlite://'")
             if isinstance(fault, FaultRates) and fault.until is None and self.until is None:

@@ -4,7 +4,10 @@ Three kinds: the engine's own channels in memory, which end with their process; 
 on files of the run's own. Kept separate from the run, which knows only what a world can do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory  # noqa: TID251 - the folder's name is kept out of the trace
 from typing import Final, Protocol
 
 import trio
@@ -13,12 +16,16 @@ import trio.testing
 from factflow_engine.frames import Frame
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.queues.naming import is_topic
+from factflow_engine.queues.sqlite import Durability, SqliteQueue, SqliteSettings
 from factflow_engine.runtime.transport.scoped_queue import ExecutionScopedQueue
+from factflow_engine.seams import Seams
+from factflow_engine.storages.memory import MemoryStorage
 from factflow_engine.testing.simulation.broker import Broker, BrokerConnection
-from factflow_engine.testing.simulation.faults import Fault
+from factflow_engine.testing.simulation.faults import Fault, PowerCut
+from factflow_engine.testing.simulation.power import PowerCuts
 from factflow_engine.testing.simulation.trace import TraceLog
-from factflow_engine.testing.virtual_time import Simulation
-from factflow_protocols import QueueClosedError, QueueMessage, QueueProtocol
+from factflow_engine.testing.virtual_time import SimulatedRandomness, Simulation
+from factflow_protocols import QueueClosedError, QueueMessage, QueueProtocol, StorageProtocol
 
 EXECUTION_ID: Final = "simulated"
 """Id of the execution of every simulated run."""
@@ -31,23 +38,35 @@ Taken = Callable[[str, QueueMessage, float], None]
 
 
 class World(Protocol):
-    """Queues of one run."""
+    """Queues of one run, and the object store of its stages."""
 
     @property
     def outlives_processes(self) -> bool:
         """True if messages outlive the processes."""
         ...
 
-    def connect(self, process: int) -> tuple[QueueProtocol, Callable[[], object]]:
+    def seams(self, seams: Seams) -> Seams:
+        """Return the seams of one life of a process as this world needs them."""
+        ...
+
+    def connect(self, process: int, seams: Seams) -> tuple[QueueProtocol, Callable[[], object]]:
         """Return a provider for one life of a process, and what is called when that process dies."""
+        ...
+
+    def storage(self, seams: Seams) -> StorageProtocol:
+        """Return the object store for one life of a process."""
         ...
 
     async def open(self, nursery: trio.Nursery, leaving: Sequence[str], taken: Taken) -> None:
         """Begin to take the messages that leave, in tasks of the nursery, before anything is published."""
         ...
 
-    def publish(self, queue: str, frame: Frame) -> None:
-        """Publish a message from outside, at once; only where messages outlive the processes."""
+    async def publish(self, queue: str, frame: Frame) -> None:
+        """Publish a message from outside; only where messages outlive the processes. It is accepted on return."""
+        ...
+
+    def cut_power(self) -> None:
+        """Lose what the files had not made durable; every process has died."""
         ...
 
     async def close(self) -> None:
@@ -60,18 +79,39 @@ class World(Protocol):
         ...
 
 
-class MemoryWorld:
+class _InMemory:
+    """Part of worlds without files: one object store in memory, of all processes."""
+
+    def __init__(self) -> None:
+        self._storage = MemoryStorage()
+
+    def seams(self, seams: Seams) -> Seams:
+        """See `World`."""
+        return seams
+
+    def storage(self, seams: Seams) -> StorageProtocol:
+        """See `World`."""
+        del seams
+        return self._storage
+
+    def cut_power(self) -> None:
+        """See `World`."""
+        raise AssertionError("there are no files: refused before, in `settings`")
+
+
+class MemoryWorld(_InMemory):
     """The engine's own channels."""
 
     outlives_processes: bool = False
     fired: Sequence[Fault] = ()
 
     def __init__(self) -> None:
+        super().__init__()
         self._provider = MemoryQueue()
 
-    def connect(self, process: int) -> tuple[QueueProtocol, Callable[[], object]]:
+    def connect(self, process: int, seams: Seams) -> tuple[QueueProtocol, Callable[[], object]]:
         """See `World`."""
-        del process
+        del process, seams
         return self._provider, lambda: None
 
     async def open(self, nursery: trio.Nursery, leaving: Sequence[str], taken: Taken) -> None:
@@ -79,7 +119,7 @@ class MemoryWorld:
         for queue in leaving:
             await nursery.start(take_from, self._provider, queue, taken)
 
-    def publish(self, queue: str, frame: Frame) -> None:
+    async def publish(self, queue: str, frame: Frame) -> None:
         """See `World`."""
         raise AssertionError(f"{frame} for {queue}: messages in memory are published by their process")
 
@@ -88,7 +128,7 @@ class MemoryWorld:
         await trio.testing.wait_all_tasks_blocked()
 
 
-class BrokerWorld:
+class BrokerWorld(_InMemory):
     """The simulated broker.
 
     Args:
@@ -100,6 +140,7 @@ class BrokerWorld:
     outlives_processes: bool = True
 
     def __init__(self, simulation: Simulation, faults: Sequence[Fault], trace: TraceLog) -> None:
+        super().__init__()
         self._trace = trace
         self._clock = simulation.seams.clock
         self._broker = Broker(randomness=simulation.randomness, clock=self._clock, faults=faults, trace=self._note)
@@ -113,8 +154,9 @@ class BrokerWorld:
         """See `World`."""
         return self._broker.fired
 
-    def connect(self, process: int) -> tuple[BrokerConnection, Callable[[], object]]:
+    def connect(self, process: int, seams: Seams) -> tuple[BrokerConnection, Callable[[], object]]:
         """See `World`."""
+        del seams
         connection = self._broker.connect(process)
         return connection, connection.die
 
@@ -127,7 +169,7 @@ class BrokerWorld:
             else:
                 self._leaving[queue] = _scoped(self._outside, queue)
 
-    def publish(self, queue: str, frame: Frame) -> None:
+    async def publish(self, queue: str, frame: Frame) -> None:
         """See `World`."""
         self._broker.publish_now(_scoped(self._outside, queue), frame)
 
@@ -146,12 +188,99 @@ class BrokerWorld:
         self._trace.note(mark, detail, route=queue, message_id=message_id)
 
 
-def world_of(url: str, simulation: Simulation, faults: Sequence[Fault], trace: TraceLog) -> World:
-    """Return the queues that a run's URL names."""
-    return BrokerWorld(simulation, faults, trace) if url == "broker://" else MemoryWorld()
+class SqliteWorld:
+    """The SQLite queue on a file of the run's own, and, if power is cut, an object store in a folder beside it.
+
+    Args:
+        simulation: Seams of the run.
+        faults: The run's faults.
+        folder: The run's own.
+    """
+
+    outlives_processes: bool = True
+    fired: Sequence[Fault] = ()
+
+    def __init__(self, simulation: Simulation, faults: Sequence[Fault], folder: Path) -> None:
+        self._seams = simulation.seams
+        self._folder = folder
+        cuts = any(isinstance(fault, PowerCut) for fault in faults)
+        self._settings = SqliteSettings(
+            path=folder / "queue.db", durability=Durability.POWER if cuts else Durability.PROCESS
+        )
+        self._power = PowerCuts(SimulatedRandomness(f"{simulation.seed}, power")) if cuts else None
+        if self._power is not None:
+            self._power.sqlite(self._settings.path)
+        self._storage = MemoryStorage()
+        self._outside = self._queue(self.seams(self._seams))
+        self._cuts = 0
+        self._leaving: Sequence[str] = ()
+        self._taken: Taken | None = None
+
+    def seams(self, seams: Seams) -> Seams:
+        """See `World`."""
+        return seams if self._power is None else self._power.seams(seams)
+
+    def connect(self, process: int, seams: Seams) -> tuple[QueueProtocol, Callable[[], object]]:
+        """See `World`. A dead process needs no call: its leases end, and its work on the file was whole."""
+        del process
+        return self._queue(seams), lambda: None
+
+    def storage(self, seams: Seams) -> StorageProtocol:
+        """See `World`."""
+        if self._power is None:
+            return self._storage
+        return self._power.storage("file://./objects", seams=seams, directory=self._folder)
+
+    async def open(self, nursery: trio.Nursery, leaving: Sequence[str], taken: Taken) -> None:
+        """See `World`."""
+        self._leaving, self._taken = leaving, taken
+        for queue in leaving:
+            if is_topic(queue):  # it keeps nothing for nobody
+                await nursery.start(take_from, self._outside, queue, taken)
+
+    async def publish(self, queue: str, frame: Frame) -> None:
+        """See `World`. What a power cut may have undone is published again."""
+        while True:
+            cuts = self._cuts
+            await self._outside.publish(_scoped(self._outside, queue), frame)
+            if cuts == self._cuts:
+                return
+
+    def cut_power(self) -> None:
+        """See `World`."""
+        assert self._power is not None, "it was asked for"
+        self._power.cut()
+        self._cuts += 1
+        self._outside = self._queue(self.seams(self._seams))  # the other one has open what is no more
+
+    async def close(self) -> None:
+        """See `World`."""
+        assert self._taken is not None, "it was opened"
+        for queue in self._leaving:
+            with trio.move_on_after(1):  # for what is there already
+                await take_from(self._outside, queue, self._taken)
+        await self._outside.stop()
+
+    def _queue(self, seams: Seams) -> SqliteQueue:
+        return SqliteQueue(self._settings, threads=seams.store_threads(1), clock=seams.clock)
 
 
-async def take_from(provider: QueueProtocol, queue: str, taken: Taken, *, task_status: trio.TaskStatus[None]) -> None:
+@contextmanager
+def world_of(url: str, simulation: Simulation, faults: Sequence[Fault], trace: TraceLog) -> Iterator[World]:
+    """Give the queues that a run's URL names, and their files as long as the block lasts."""
+    if url == "memory://":
+        yield MemoryWorld()
+    elif url == "broker://":
+        yield BrokerWorld(simulation, faults, trace)
+    else:
+        with TemporaryDirectory(prefix="factflow-") as folder:
+            trace.hide(folder, "the run's folder")
+            yield SqliteWorld(simulation, faults, Path(folder))
+
+
+async def take_from(
+    provider: QueueProtocol, queue: str, taken: Taken, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
     """Take messages from a queue for the outside, until it ends."""
     async with provider.subscribe(_scoped(provider, queue), "simulation", MOST_TAKEN) as subscription:
         task_status.started()
