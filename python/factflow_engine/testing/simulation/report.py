@@ -6,6 +6,7 @@ Kept separate from the run, which ends with it; shrinking, campaigns and pages r
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from factflow_engine.runtime.report import ExecutionReport, Outcome
@@ -15,6 +16,7 @@ from factflow_engine.testing.simulation.errors import SimulationFailedError
 from factflow_engine.testing.simulation.faults import Fault
 from factflow_engine.testing.simulation.inputs import Input
 from factflow_engine.testing.simulation.oracle import Broken
+from factflow_engine.testing.simulation.page import page
 from factflow_engine.testing.simulation.staging import RecordedCall
 from factflow_engine.testing.simulation.trace import Trace
 from factflow_engine.version import __version__
@@ -172,6 +174,19 @@ class SimulationReport:
         if self.config_text is not None:
             return repr(self.config_text)
         return repr(self.config.file) if self.config.file.endswith((".yaml", ".yml")) else "config"
+
+    def html(self, path: Path | str) -> Path:
+        """Write the run as one HTML page that needs no network, and return its path.
+
+        The page has the verdict, the line that reproduces the run, a timeline that can be filtered and zoomed, and the
+        trace. It shows some thousand events at most, and says so if there are more. The same run gives the same bytes.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        target = Path(path)
+        target.write_text(page(self), encoding="utf-8", errors="backslashreplace", newline="")
+        return target
 
     def check(self) -> "SimulationReport":
         """Return the report, if nothing was broken.

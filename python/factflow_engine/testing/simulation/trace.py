@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, NamedTuple, overload
 
 from factflow_engine.frames import unpack
@@ -167,6 +168,21 @@ class Trace(Sequence[TraceEvent]):
                         yield process, LineageEntry._make(visit)
                     for outcome in outcomes:
                         yield process, OutcomeEntry._make(outcome)
+
+    def entries(self) -> Iterator[tuple[TraceEvent, LineageEntry | OutcomeEntry | None]]:
+        """Yield each event with the engine's row that it tells of; None for what the simulation has noted itself."""
+        rows = self.rows()
+        for event, is_row in zip(self._all(), self._are_rows(), strict=True):
+            yield event, next(rows)[1] if is_row else None
+
+    def _are_rows(self) -> Iterator[bool]:
+        for each in self._log:
+            if isinstance(each, _Note):
+                yield False
+                continue
+            for part in each[2]:
+                visits, outcomes = _rows_of(part)
+                yield from repeat(True, len(visits) + len(outcomes))
 
     def outcomes(self) -> Sequence[Sequence[Any]]:
         """Return the fields of each `OutcomeEntry`, in order, without the cost of the rest."""
