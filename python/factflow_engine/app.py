@@ -18,7 +18,7 @@ from factflow_engine.config import Finding, PipelineConfigLoader, PipelineGlobal
 from factflow_engine.queues.naming import memory_queue_name_problem
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.runtime.execution.storage import needs_of
-from factflow_engine.seams import CallRecords, Seams
+from factflow_engine.seams import AroundCall, CallRecords, Seams
 from factflow_protocols import FactflowError, QueueProtocol
 
 
@@ -77,19 +77,24 @@ class App:
 
     @asynccontextmanager
     async def manager(
-        self, *, calls: CallRecords | None = None, stores: StoreUrls | None = None
+        self,
+        *,
+        calls: CallRecords | None = None,
+        stores: StoreUrls | None = None,
+        around_call: AroundCall | None = None,
     ) -> AsyncIterator[OrchestratorManager]:
         """Open a manager of executions; stop the queue provider at the end, so that only one manager uses it.
 
         Args:
             calls: Taker of what the calls of adapters took.
             stores: Stores of configurations that name none; opened here, and closed at the end.
+            around_call: Wrapper of the calls of stages; see `Seams`.
 
         Raises:
             StorageUrlError: The object store's URL cannot be read.
             LineageUrlError: The lineage store's URL cannot be read.
         """
-        seams = Seams.real(calls=calls)
+        seams = Seams.real(calls=calls, around_call=around_call)
         async with AsyncExitStack() as stack:
             if self.queue is not None:
                 stack.push_async_callback(self.queue.stop)

@@ -23,6 +23,10 @@ from factflow_engine.native import TimeOrderedIds
 T = TypeVar("T")
 
 
+AroundCall = Callable[[str, str, Callable[..., Any]], Callable[..., Any]]
+"""Wrapper of the calls of stages: see `Seams.around_call`."""
+
+
 class Clock(Protocol):
     """Time as an execution sees it."""
 
@@ -243,6 +247,8 @@ class Seams:
         machine_instant: Clock for leases between processes, which all processes of the machine share and nobody can set:
         the machine's boot, and nanoseconds in it. Called in threads, too.
         hooks: Places of a simulated run; None in every other.
+        around_call: Wrapper of the calls of stages, given a route, a stage and what is called in the place of its `process`,
+        inside its time limits, breakers and limits; None in a run that nobody records.
     """
 
     clock: Clock
@@ -254,9 +260,16 @@ class Seams:
     store_threads: Callable[[int], Threads] = TrioThreads
     machine_instant: Callable[[], tuple[str, int]] = _machine_instant
     hooks: Hooks | None = None
+    around_call: AroundCall | None = None
 
     @staticmethod
-    def real(*, calls: CallRecords | None = None) -> "Seams":
-        """Return the machine's own sources, and a taker of calls."""
+    def real(*, calls: CallRecords | None = None, around_call: AroundCall | None = None) -> "Seams":
+        """Return the machine's own sources, a taker of calls, and a wrapper of them."""
         randomness = SystemRandomness()
-        return Seams(clock=SystemClock(), randomness=randomness, ids=TimeOrderedIds(randomness), calls=calls)
+        return Seams(
+            clock=SystemClock(),
+            randomness=randomness,
+            ids=TimeOrderedIds(randomness),
+            calls=calls,
+            around_call=around_call,
+        )

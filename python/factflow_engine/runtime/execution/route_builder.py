@@ -200,7 +200,7 @@ class RouteBuilder:
             close_seconds=self.config.orchestrator.close_seconds,
             circuit_breaker=None,
             limits=self.limits,
-            seams=replace(self.seams, calls=None, hooks=None),
+            seams=replace(self.seams, calls=None, hooks=None, around_call=None),
             watch=self.watch,
             follows=follows,
             doing="storing its output" if follows else "storing its input",

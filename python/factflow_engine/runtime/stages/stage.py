@@ -134,6 +134,8 @@ class Stage:
         call: StageCall = partial(_call_in_thread, adapter, seams.threads) if self.in_thread else adapter.process  # type: ignore[assignment]  # the registry has checked that it is a coroutine function, and the context is one
         if seams.hooks is not None:
             call = seams.hooks.stage_call(info.route, info.stage, call)
+        if seams.around_call is not None:
+            call = seams.around_call(info.route, info.stage, call)
         self.is_flushed = info.durable and flushes(type(adapter))
         self.loses = loses_state(type(adapter)) or (snapshots(type(adapter)) and roots is None and not self.is_flushed)
         answers = roots is not None and snapshots(type(adapter))
