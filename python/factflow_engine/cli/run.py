@@ -26,6 +26,7 @@ Examples:
   factflow run pipeline.yaml --queue sqlite:///queue.db --id nightly
   factflow run pipeline.yaml --queue sqlite:///queue.db --forever
   factflow run pipeline.yaml --fail-on-failed || alert
+  factflow run pipeline.yaml --record monday.test.yaml
 
 Without --queue, messages live in memory and end with the process. With it they are in a file until they are done: run
 the same command again after a crash, a drain or a cancellation, and it goes on where it stopped: no init message is
@@ -59,11 +60,23 @@ Exit status:
 @adapters_option
 @table_output_option
 @click.option("--set-payload", metavar="JSON", help="Replace the payload of the pipeline's init message.")
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the run as a test: its inputs, what each stage answered, what came out. Run it with `factflow test FILE`.",
+)
 @run_options
 @debug_option
 @click.pass_obj
 def run_command(
-    settings: Settings, *, file: Path, adapter_modules: tuple[str, ...], set_payload: str | None, options: RunOptions
+    settings: Settings,
+    *,
+    file: Path,
+    adapter_modules: tuple[str, ...],
+    set_payload: str | None,
+    record: Path | None,
+    options: RunOptions,
 ) -> int:
     """Run the pipeline of FILE to its end, in this process.
 
@@ -76,4 +89,4 @@ def run_command(
     if config is None:
         return ExitStatus.INVALID
     init = [replaced_init_message(config, one) for one in payload] or None
-    return run_pipeline(settings, app, config, options, init=init)
+    return run_pipeline(settings, app, config, options, init=init, recorded_to=record)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, redirect_stdout
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -39,6 +40,7 @@ from factflow_engine.seams import process_started_ns
 from factflow_protocols import Begun
 
 if TYPE_CHECKING:
+    from factflow_engine.cli.config_tests.recording import RunRecording
     from factflow_engine.cli.launch import Launch
     from factflow_engine.cli.run_record import Recorder
 
@@ -53,6 +55,7 @@ def run_pipeline(
     config_id: str | None = None,
     config_version: int | None = None,
     launch: "Launch | None" = None,
+    recorded_to: Path | None = None,
 ) -> int:
     """Run a pipeline to its end, print its report, and return the exit status.
 
@@ -65,6 +68,7 @@ def run_pipeline(
         config_id: Stored configuration that it is; None if it comes from a file.
         config_version: Version of that.
         launch: How it starts, if it is a replay or a recovery.
+        recorded_to: File that the run is written to as a test; None for none.
 
     Raises:
         InvalidInputError: The options and the pipeline contradict each other.
@@ -77,6 +81,8 @@ def run_pipeline(
             f"--output {kind} promises {promised} on standard output, and stage {lines_on_stdout!r} writes lines to it; leave "
             f"out --output {kind} (the report then goes to standard error), or write to a file with write_jsonl"
         )
+    recording = None if recorded_to is None else _recording(app, config, options, recorded_to)
+    app = app if recording is None else recording.app
     execution_id = None if options.queue is None or launch is not None else durable_id(config, options.execution_id)
     latencies = None if options.record_latency is None else LatencyFile(options.record_latency)
     home = _home_of_run(app, config, options, is_stored=config_id is not None or launch is not None)
@@ -142,6 +148,8 @@ def run_pipeline(
         rows = messages() if lines_on_stdout else output()
         print_report(end, messages() if plain else rows, layout=settings.layout, rows=rows)
     _say_last(failure_notice(end, status))
+    if recording is not None:
+        _say_last(recording.end(end))
     return status
 
 
@@ -174,6 +182,16 @@ def _recorder(
         config_version=config_version,
         launch=launch,
     )
+
+
+def _recording(app: App, config: PipelineGlobalConfig, options: RunOptions, path: Path) -> "RunRecording":
+    from factflow_engine.cli.config_tests.recording import RunRecording  # noqa: PLC0415 - late: most runs are no tests
+
+    if options.queue is not None:
+        raise InvalidInputError(
+            "--record records what leaves a pipeline whose queues are in memory; leave out --queue, or --record"
+        )
+    return RunRecording(app, config, path)
 
 
 def _say_last(line: str | None) -> None:

@@ -49,7 +49,7 @@ class RaisedModel(ConfigModel):
         default=(), description="Names of the classes above it, the nearest first, for breakers that ask for them."
     )
     delay: Seconds = Field(
-        default=1.0, description="Of RetryLater and CircuitOpenError: seconds until the message is tried again."
+        default=1.0, description="Of RetryLater, Overloaded and CircuitOpenError: seconds until another attempt."
     )
 
 
@@ -85,6 +85,9 @@ class CaseModel(AnswerModel):
     input: Any = Field(default=None, description="The message that is answered so: this payload.")
     when: FrozenDict[str, Any] = Field(
         default_factory=FrozenDict, description="Messages that are answered so: a condition, as of an outbound."
+    )
+    attempt: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Number of the message's attempt that is answered so, from 1."
     )
     calls: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="Number of calls that are answered so; later ones come to the next case."

@@ -56,7 +56,8 @@ class Observed:
 
     Attributes:
         outputs: Messages that left, by queue, in order.
-        outcomes: Ends by route; each message counts once a route, by its last end.
+        outcomes: Ends by route. On a queue that outlives processes a message counts once, by its last end: it may have
+            been delivered again.
         failures: Messages that failed for good, in order.
         calls: Messages that stages were called with, for those that were to be recorded.
         reached: Routes, and stages as `route/stage`, that some message reached; a skipped stage was not.
@@ -78,7 +79,7 @@ class Observed:
 def observed(report: SimulationReport) -> Observed:
     """Return what a run did."""
     last = report.executions[-1] if report.executions else None
-    ends = _ends(report.trace)
+    ends = _ends(report)
     return Observed(
         outputs={
             queue: [
@@ -87,7 +88,7 @@ def observed(report: SimulationReport) -> Observed:
             for queue, messages in report.outputs.items()
         },
         outcomes=_outcomes(ends, report.config.routes),
-        failures=[_failure(row) for row in ends.values() if row[5] in {"failed", "dead_lettered"}],
+        failures=[_failure(row) for row in ends if row[5] in {"failed", "dead_lettered"}],
         calls={
             stage: [LeftMessage(payload=call.message, key=None, headers={}, at=call.at) for call in calls]
             for stage, calls in report.calls.items()
@@ -99,12 +100,15 @@ def observed(report: SimulationReport) -> Observed:
     )
 
 
-def _ends(trace: Trace) -> dict[tuple[str, bytes], Sequence[Any]]:
-    return {(row[1], row[2]): row for row in trace.outcomes()}
+def _ends(report: SimulationReport) -> list[Sequence[Any]]:
+    rows = report.trace.outcomes()
+    if report.queue == "memory://":
+        return list(rows)
+    return list({(row[1], row[2]): row for row in rows}.values())
 
 
-def _outcomes(ends: Mapping[tuple[str, bytes], Sequence[Any]], routes: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    counted = Counter((row[1], row[5]) for row in ends.values())
+def _outcomes(ends: Sequence[Sequence[Any]], routes: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    counted = Counter((row[1], row[5]) for row in ends)
     return {route: {outcome: counted[route, outcome] for outcome in OUTCOMES} for route in routes}
 
 

@@ -6,6 +6,7 @@ every machine. Kept separate from `checks`, which needs the pipeline too.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -14,12 +15,15 @@ from factflow_engine.config.codes_of_tests import ALL_CODES
 from factflow_engine.config.model_errors import Codes, report_model_errors
 from factflow_engine.config.nodes import START, MappingNode, plain_value
 from factflow_engine.config.report import Report
-from factflow_engine.config.text import DEFAULT_MAX_BYTES, TextProblem, check_text, decode, read_file
+from factflow_engine.config.text import TextProblem, check_text, decode, read_file
 from factflow_engine.config.yaml import parse
 from factflow_engine.testing.config_tests.completion import complete
 from factflow_engine.testing.config_tests.models import TestFileModel
 
-_CODES = Codes(unknown="T101", missing="T102", kind="T103", value="T104")
+MOST_BYTES: Final = 8 * 1024 * 1024
+"""Bound on a file of tests: that of a recorded run has its messages."""
+
+_CODES: Final = Codes(unknown="T101", missing="T102", kind="T103", value="T104")
 
 
 class ConfigTestFileError(ConfigurationError):
@@ -62,7 +66,7 @@ def read_tests(path: Path) -> ReadFile:
     report = Report(str(path), catalogue=ALL_CODES)
     text = ""
     try:
-        text = check_text(decode(read_file(path, DEFAULT_MAX_BYTES), DEFAULT_MAX_BYTES), DEFAULT_MAX_BYTES)
+        text = check_text(decode(read_file(path, MOST_BYTES), MOST_BYTES), MOST_BYTES)
     except TextProblem as problem:
         report.add(problem.code, problem.mark, problem.message, remedy=problem.remedy)
         raise ConfigTestFileError(report.findings()) from None

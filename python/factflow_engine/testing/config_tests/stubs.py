@@ -62,7 +62,9 @@ def error_of(raised: RaisedModel) -> Exception:
         case "RetryLater":
             return RetryLater(raised.delay, text)
         case "Overloaded":
-            return Overloaded(reason=text)
+            made = Overloaded(raised.delay if "delay" in raised.model_fields_set else None, text)
+            made.args = (text,)  # the text as it was, which may name the delay
+            return made
         case "CircuitOpenError":
             return CircuitOpenError(text, raised.delay)
     return _class_of(name, raised.bases)(text)
@@ -140,11 +142,14 @@ class _Case:
         self._input: Any = from_written(model.input)
         self._is_exact = "input" in written
         self._condition: Condition | None = compile_condition(model.when) if "when" in written else None
+        self._attempt = model.attempt
         self._left = model.calls
 
-    def takes(self, message: Any) -> bool:
-        """True if it answers this message; counts the call."""
-        if self._left == 0 or (self._is_exact and not is_same(self._input, message)):
+    def takes(self, message: Any, attempt: int) -> bool:
+        """True if it answers this attempt at a message; counts the call."""
+        if self._left == 0 or (self._attempt is not None and self._attempt != attempt):
+            return False
+        if self._is_exact and not is_same(self._input, message):
             return False
         if self._condition is not None and not self._condition.matches_value(message):
             return False
@@ -175,7 +180,7 @@ class Answering:
         """Return the answer to a message."""
         message = context.message
         for case in self._cases:
-            if case.takes(message):
+            if case.takes(message, context.attempt):
                 return case.answer.result_for(context, await case.answer.give())
         if self._default is None:
             self._unexpected.append((self._stage, message))
