@@ -32,6 +32,7 @@ SUITES = (
     "limits",
     "lineage",
     "processes",
+    "simulation",
     "profile",
 )
 CHARTS = ROOT / "out" / "bench"

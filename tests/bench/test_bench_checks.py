@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ pytest.importorskip("bytewax", reason="make setup installs what the bench compar
 from bench.baselines import asyncio_queues, bytewax_flow, faststream_broker, plain_sqlite, trio_channels
 from bench.model import OURS, Case, Metric, Subject
 from bench.run import run_case
-from bench.suites import frames, latency, lineage, profile, routing, storage
+from bench.suites import frames, latency, lineage, profile, routing, simulation, storage
 from bench.workloads.messages import orders
 
 from bench import emission, pipelines
@@ -22,6 +23,8 @@ from factflow_engine import LineageSink, PipelineOrchestrator
 from factflow_engine.frames import Frame
 from factflow_engine.storages.file import FileStorage
 from factflow_engine.storages.memory import MemoryStorage
+from factflow_engine.testing import simulate
+from factflow_engine.testing.simulation import Broken
 
 Measure = Callable[[], Mapping[str, float]]
 
@@ -209,3 +212,13 @@ def test_a_round_without_a_figure_is_refused(figures: dict[str, float]) -> None:
     case = Case(name="c", answers="?", metrics=(Metric(name="cpu", unit="us"),), subjects=(subject,))
     with pytest.raises(RuntimeError, match="which is no figure"):
         run_case(case, 1, lambda _: None)
+
+
+def test_a_simulated_run_that_loses_a_message_is_refused() -> None:
+    report = simulate(simulation.CONFIG, registry=simulation.REGISTRY, inputs={"r0": range(3)})
+    assert simulation.checked(report, 3) is report
+    with pytest.raises(AssertionError, match="2 of 3 messages have left"):
+        simulation.checked(replace(report, outputs={"/queue/out": report.outputs["/queue/out"][1:]}), 3)
+    broken = report.with_broken([Broken(name="nothing is lost", text="one is")])
+    with pytest.raises(AssertionError, match="nothing is lost: one is"):
+        simulation.checked(broken, 3)

@@ -25,6 +25,7 @@ from factflow_engine.testing import (
 from factflow_engine.testing.simulation.power import PowerCutFiles, PowerCuts
 from factflow_engine.testing.simulation.power.sectors import SECTOR_BYTES, torn
 from factflow_protocols import StorageNotFoundError
+from support.internals import writer_of
 from support.sqlite_queues import message
 from support.sqlite_queues import settings as queue_settings
 
@@ -98,7 +99,7 @@ async def live(queue, history, numbers, given_operations):
             else:
                 history.begin(present)
                 pragma = f"PRAGMA wal_checkpoint({argument})"
-                await queue._writer.submit(
+                await writer_of(queue).submit(
                     Look(lambda store, pragma=pragma: store.connection.execute(pragma).fetchall())
                 )
             history.end()

@@ -4,8 +4,9 @@ Kept separate from `run`, which checks arguments and makes the report, and from 
 lets processes live and die, publishes inputs, and gathers what a report needs.
 """
 
+import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -15,7 +16,7 @@ import trio.testing
 
 from factflow_engine.config import PipelineGlobalConfig
 from factflow_engine.errors import ExecutionClosedError, ExecutionStartError
-from factflow_engine.frames import unpack
+from factflow_engine.frames import Frame, unpack
 from factflow_engine.resilience.circuit_events import CircuitEvent
 from factflow_engine.resilience.circuit_state import CircuitState
 from factflow_engine.runtime.execution.manager import OrchestratorManager
@@ -34,6 +35,7 @@ from factflow_engine.testing.simulation.faults import (
     StepClock,
 )
 from factflow_engine.testing.simulation.faulty_storage import FaultyStorage, StorageFaults
+from factflow_engine.testing.simulation.inputs import Input
 from factflow_engine.testing.simulation.oracle import Broken, unbalanced
 from factflow_engine.testing.simulation.process_seams import ProcessClock, seams_of_process
 from factflow_engine.testing.simulation.processes import CRASHED, SimulatedProcess, SimulatedProcesses
@@ -42,7 +44,7 @@ from factflow_engine.testing.simulation.settings import RunSettings
 from factflow_engine.testing.simulation.staging import Call, Staging
 from factflow_engine.testing.simulation.trace import TraceLog
 from factflow_engine.testing.simulation.worlds import EXECUTION_ID, World, world_of
-from factflow_engine.testing.virtual_time import SimulatedClock, SimulatedRandomness, Simulation
+from factflow_engine.testing.virtual_time import EPOCH_NS, SimulatedRandomness, Simulation
 from factflow_protocols import ExecutionStarts, QueueError, QueueMessage, StorageError, StorageProtocol
 
 LONGEST_SECONDS: Final = 6 * 3600.0
@@ -106,7 +108,7 @@ class _ProcessHooks:
         )
 
 
-class _RunClock(SimulatedClock):
+class _RunClock:
     """Clock of a run; it is read at each turn of the loop, and so notices turns without end at one instant.
 
     From then on each reading takes time, so that the loop gives way, and the run can be stopped.
@@ -114,27 +116,33 @@ class _RunClock(SimulatedClock):
     Args:
         virtual: The virtual clock.
         noticed: Called once.
+
+    Attributes:
+        monotonic_ns: See `seams.Clock`. A closure, because it is called for every message.
     """
 
     def __init__(self, virtual: trio.testing.MockClock, noticed: Callable[[], object]) -> None:
-        super().__init__(virtual)
-        self._jump = virtual.jump
-        self._noticed = noticed
-        self._read_ns = -1
-        self._left = MOST_READINGS
+        read, read_ns, left = -1.0, 0, MOST_READINGS
 
-    def monotonic_ns(self) -> int:
+        def monotonic_ns() -> int:
+            nonlocal read, read_ns, left
+            now = virtual._virtual_base  # as `SimulatedClock` reads it
+            if now != read:
+                read, read_ns = now, round(now * 1e9)
+                if left > 0:
+                    left = MOST_READINGS
+            left -= 1
+            if left <= 0:
+                if not left:
+                    noticed()
+                virtual.jump(_CREEP_SECONDS)
+            return read_ns
+
+        self.monotonic_ns: Final = monotonic_ns
+
+    def wall_ns(self) -> int:
         """See `seams.Clock`."""
-        now_ns = super().monotonic_ns()
-        if self._left <= 0:
-            self._jump(_CREEP_SECONDS)
-        elif now_ns != self._read_ns:
-            self._read_ns, self._left = now_ns, MOST_READINGS
-        else:
-            self._left -= 1
-            if not self._left:
-                self._noticed()
-        return now_ns
+        return EPOCH_NS + self.monotonic_ns()
 
 
 class Run:
@@ -337,27 +345,31 @@ class Run:
     # -- the outside ------------------------------------------------------------------------------------------------
 
     async def _feed(self, execution: PipelineOrchestrator) -> None:
-        for each in self._settings.inputs:
-            if each.at > self._now():
-                await trio.sleep_until(each.at)
-            frame = self._frames.frame(each.payload, each.headers, each.key)
-            self.trace.note("> published", repr(each.payload), route=each.route, message_id=frame.message_id)
+        for route, together in _together(self._settings.inputs):
+            frames = await self._made(together)
             try:
-                await execution.publish_frames(each.route, [frame])
+                await execution.publish_frames(route, frames)
             except ExecutionClosedError as error:
-                self.trace.note("> refused", str(error), route=each.route, message_id=frame.message_id)
+                self.trace.note("> refused", str(error), route=route)
                 return
-            self.accepted[each.route].append(frame.message_id)
+            self.accepted[route] += [frame.message_id for frame in frames]
 
     async def _feed_world(self) -> None:
-        for each in self._settings.inputs:
-            if each.at > self._now():
-                await trio.sleep_until(each.at)
-            frame = self._frames.frame(each.payload, each.headers, each.key)
-            self.trace.note("> published", repr(each.payload), route=each.route, message_id=frame.message_id)
-            await self._world.publish(self.config.routes[each.route].inbound.queue, frame)
-            self.accepted[each.route].append(frame.message_id)
+        for route, together in _together(self._settings.inputs):
+            for frame in await self._made(together):
+                await self._world.publish(self.config.routes[route].inbound.queue, frame)
+                self.accepted[route].append(frame.message_id)
         self._fed.set()
+
+    async def _made(self, together: Sequence[Input]) -> list[Frame]:
+        """Wait until the time of inputs has come, and return their frames."""
+        if together[0].at > self._now():
+            await trio.sleep_until(together[0].at)
+        frames = [self._frames.frame(each.payload, each.headers, each.key) for each in together]
+        self.trace.gather()
+        for each, frame in zip(together, frames, strict=True):
+            self.trace.note("> published", repr(each.payload), route=each.route, message_id=frame.message_id)
+        return frames
 
     def _left(self, queue: str, message: QueueMessage, at: float) -> None:
         payload = unpack(message.payload)
@@ -458,6 +470,12 @@ class Run:
             text=f"process {number} had not ended {LONGEST_SECONDS:g} s after the last input and fault: {what}",
             at=self._now(),
         )
+
+
+def _together(inputs: Sequence[Input]) -> Iterator[tuple[str, list[Input]]]:
+    """Yield the inputs that follow each other, at one time, to one route."""
+    for (route, _), group in itertools.groupby(inputs, key=lambda each: (each.route, each.at)):
+        yield route, list(group)
 
 
 def _leaving(config: PipelineGlobalConfig) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from factflow_engine.seams import Seams
+from factflow_engine.seams import Clock, Seams
 from factflow_engine.testing.simulation.errors import SimulationError
 from factflow_engine.testing.simulation.faults import Fault, SkewClock, StepClock
 from factflow_engine.testing.virtual_time import (
@@ -33,7 +33,7 @@ class ProcessClock:
         faults: The plan; `StepClock` and `SkewClock` of this process or of all count. Rates of several are multiplied.
     """
 
-    def __init__(self, clock: SimulatedClock, number: int, faults: Iterable[Fault] = ()) -> None:
+    def __init__(self, clock: Clock, number: int, faults: Iterable[Fault] = ()) -> None:
         self._clock = clock
         self._rate = 1.0
         steps: list[tuple[int, int]] = []

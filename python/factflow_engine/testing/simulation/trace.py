@@ -10,13 +10,14 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, NamedTuple, overload
+from typing import Any, Final, NamedTuple, overload
 
 from factflow_engine.frames import unpack
 from factflow_engine.seams import Clock
 from factflow_protocols import LineageEntry, OutcomeEntry
+
+_VISIT: Final = len(LineageEntry._fields)
 
 Drain = Callable[[], Sequence[tuple[int, Sequence[bytes]]]]
 
@@ -50,8 +51,7 @@ class TraceEvent(NamedTuple):
         return line.rstrip()
 
 
-@dataclass(frozen=True, slots=True)
-class _Note:
+class _Note(NamedTuple):
     at_ns: int
     process: int
     route: str
@@ -163,11 +163,8 @@ class Trace(Sequence[TraceEvent]):
             if not isinstance(each, _Note):
                 process, _, parts = each
                 for part in parts:
-                    visits, outcomes = _rows_of(part)
-                    for visit in visits:
-                        yield process, LineageEntry._make(visit)
-                    for outcome in outcomes:
-                        yield process, OutcomeEntry._make(outcome)
+                    for row in _rows_of(part):
+                        yield process, LineageEntry._make(row) if len(row) == _VISIT else OutcomeEntry._make(row)
 
     def entries(self) -> Iterator[tuple[TraceEvent, LineageEntry | OutcomeEntry | None]]:
         """Yield each event with the engine's row that it tells of; None for what the simulation has noted itself."""
@@ -181,8 +178,7 @@ class Trace(Sequence[TraceEvent]):
                 yield False
                 continue
             for part in each[2]:
-                visits, outcomes = _rows_of(part)
-                yield from repeat(True, len(visits) + len(outcomes))
+                yield from repeat(True, len(_rows_of(part)))
 
     def outcomes(self) -> Sequence[Sequence[Any]]:
         """Return the fields of each `OutcomeEntry`, in order, without the cost of the rest."""
@@ -198,11 +194,10 @@ class Trace(Sequence[TraceEvent]):
             visits: list[list[Any]] = []
             outcomes: list[list[Any]] = []
             for each in self._log:
-                if type(each) is tuple:
+                if not isinstance(each, _Note):
                     for part in each[2]:
-                        of_visits, of_ends = _rows_of(part)
-                        visits += of_visits
-                        outcomes += of_ends
+                        for row in _rows_of(part):
+                            (visits if len(row) == _VISIT else outcomes).append(row)
             self._rows = visits, outcomes
         return self._rows
 
@@ -231,10 +226,10 @@ class Trace(Sequence[TraceEvent]):
         return self._events
 
 
-def _rows_of(part: bytes) -> tuple[list[list[Any]], list[list[Any]]]:
-    """Return the fields of visits and of ends that the engine has packed together."""
+def _rows_of(part: bytes) -> list[list[Any]]:
+    """Return the fields of rows, visits and ends, that the engine has packed together."""
     rows: Any = unpack(part)
-    return rows[0], rows[1]
+    return rows  # type: ignore[no-any-return]  # the engine's own bytes
 
 
 class _Reading:
@@ -254,11 +249,11 @@ class _Reading:
                 continue
             process, ahead_ns, parts = each
             for part in parts:
-                visits, outcomes = _rows_of(part)
-                for fields in visits:
-                    yield self._visit(process, ahead_ns, LineageEntry._make(fields))
-                for fields in outcomes:
-                    yield self._outcome(process, ahead_ns, OutcomeEntry._make(fields))
+                for row in _rows_of(part):
+                    if len(row) == _VISIT:
+                        yield self._visit(process, ahead_ns, LineageEntry._make(row))
+                    else:
+                        yield self._outcome(process, ahead_ns, OutcomeEntry._make(row))
 
     def _note_parents(self, log: Sequence[_Note | tuple[int, int, Sequence[bytes]]]) -> None:
         """Note the parents of all messages: not each event that names a message knows its parent."""
@@ -268,9 +263,10 @@ class _Reading:
                     self._parents[each.message_id] = each.parent_id
                 continue
             for part in each[2]:
-                visits, outcomes = _rows_of(part)
-                self._parents.update((visit[4], visit[5]) for visit in visits if visit[5] is not None)
-                self._parents.update((end[2], end[3]) for end in outcomes if end[3] is not None)
+                for row in _rows_of(part):
+                    message_id, parent_id = row[4:6] if len(row) == _VISIT else row[2:4]
+                    if parent_id is not None:
+                        self._parents[message_id] = parent_id
 
     def _label(self, message_id: bytes, parent_id: bytes | None) -> str:
         label = self._labels.get(message_id)
