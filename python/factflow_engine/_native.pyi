@@ -1611,6 +1611,12 @@ class LineageBatch:
             most_bytes: Bytes of payloads that are read for hashes and reasons; no row follows the one that exceeds it.
         """
 
+    def pack_in_order(self, most_rows: int, most_bytes: int, /) -> bytes | None:
+        """Return the next rows as `pack` does, but as one list, in the order in which they were appended.
+
+        A row with sixteen fields is an entry, one with ten an outcome.
+        """
+
     def __len__(self) -> int:
         """Return the number of its rows, the packed ones included."""
 

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol, Self, runtime_checkable
 import trio
 
 from factflow_engine.error_texts import bounded, describe
-from factflow_engine.frames import unpack
+from factflow_engine.frames import pack, unpack
 from factflow_engine.lineage.counts import LineageCounts
 from factflow_engine.native import LineageLog, LineageRoute
 from factflow_engine.seams import Clock
@@ -177,19 +177,25 @@ class LineageRecorder:
     def drain(self) -> list[tuple[int, list[bytes]]]:
         """Return all rows since the last call, for one who follows a simulated run; the sink gets them as ever.
 
-        Each list of packed rows comes with what its times are ahead of the loop's.
+        Each list of packed rows comes with the nanoseconds that its times are ahead of the loop's. A packed list has rows in
+        the order in which they were appended (`LineageBatch.pack_in_order`).
         """
         assert self._drained is not None, "made with is_drained"
+        if len(self._log):  # seldom: it is called before each event of the simulation itself
+            self._follow(self._drained)
+        drained, self._drained = self._drained, []
+        return drained
+
+    def _follow(self, drained: list[tuple[int, list[bytes]]]) -> None:
+        """Take all rows in their order, for `drain` and for the sink."""
         offset_ns = 0 if self._sink is None else self._offset_ns()
         while (batch := self._log.take(BATCH_ROWS, offset_ns)) is not None:
             parts = []
-            while (part := batch.pack(1, PART_BYTES)) is not None:  # one at a time: a part does not keep their order
+            while (part := batch.pack_in_order(PART_ROWS, PART_BYTES)) is not None:
                 parts.append(part)
-            self._drained.append((offset_ns, parts))
+            drained.append((offset_ns, parts))
             if self._sink is not None:
-                self._ahead.append((parts, len(batch)))
-        drained, self._drained = self._drained, []
-        return drained
+                self._ahead.append(([_as_packed(part) for part in parts], len(batch)))
 
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
@@ -246,19 +252,19 @@ class LineageRecorder:
     async def _write_all(self) -> None:
         """Write the rows that are there now, and those that come meanwhile as long as they fill batches."""
         while True:
-            if self._ahead:
+            if self._drained is not None:
+                self._follow(self._drained)
+                if not self._ahead:
+                    return
                 parts, rows = self._ahead.pop(0)
             else:
-                offset_ns = self._offset_ns()
-                batch = self._log.take(BATCH_ROWS, offset_ns)
+                batch = self._log.take(BATCH_ROWS, self._offset_ns())
                 if batch is None:
                     return
                 parts, rows = [], len(batch)
                 while (part := batch.pack(PART_ROWS, PART_BYTES)) is not None:
                     parts.append(part)
                     await trio.lowlevel.checkpoint()
-                if self._drained is not None:
-                    self._drained.append((offset_ns, parts))
             stored = False
             try:
                 stored = await self._write(parts, rows)
@@ -324,6 +330,13 @@ class LineageRecorder:
                 self._execution_id,
                 counts.lost,
             )
+
+
+def _as_packed(part: bytes) -> bytes:
+    """Return a part with rows in order as `LineageBatch.pack` makes it."""
+    rows: Any = unpack(part)
+    visits = [row for row in rows if len(row) == len(LineageEntry._fields)]
+    return pack([visits, [row for row in rows if len(row) == len(OutcomeEntry._fields)]])
 
 
 async def rows_of(parts: Sequence[bytes]) -> tuple[list[LineageEntry], list[OutcomeEntry]]:

@@ -120,6 +120,7 @@ class PipelineGlobalConfig(ConfigModel):
     _file: str = PrivateAttr(default="")
     _directory: Path = PrivateAttr(default_factory=Path)
     _secrets: Mapping[str, str] = PrivateAttr(default_factory=FrozenDict)
+    _hash: str | None = PrivateAttr(default=None)
 
     @property
     def source(self) -> str:
@@ -144,7 +145,15 @@ class PipelineGlobalConfig(ConfigModel):
         written (`${NAME}`), not with their values: the hash can be shown and stored, and a new password does not make
         another configuration.
         """
-        return canonical_hash(self.to_mapping())
+        if self._hash is None:
+            self._hash = canonical_hash(self.to_mapping())
+        return self._hash
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with other values of some fields."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied._hash = None
+        return copied
 
     @property
     def secrets(self) -> Mapping[str, str]:

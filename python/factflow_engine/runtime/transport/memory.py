@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from factflow_engine.frames import Frame, pack
+from factflow_engine.native import Batch
 from factflow_engine.queues.channel import MemoryChannel, wait_for_room
 from factflow_engine.queues.memory import MemoryQueue
 from factflow_engine.queues.naming import execution_id_of
@@ -24,7 +25,7 @@ from factflow_engine.runtime.hop.route_state import RouteState
 from factflow_engine.runtime.report import ExecutionStatus, Wait
 from factflow_engine.runtime.stages.stage import Stage
 from factflow_engine.runtime.transport.base import Owner, Stuck
-from factflow_engine.runtime.transport.frame_factory import FrameFactory
+from factflow_engine.runtime.transport.frame_factory import FrameBatch, FrameFactory
 from factflow_engine.runtime.transport.scoped_queue import ExecutionScopedQueue
 from factflow_engine.runtime.transport.starts import PlainStart, root_of
 from factflow_protocols import Holding, QueueFullError, Subscription
@@ -199,6 +200,14 @@ class MemoryTransport:
     ) -> tuple[str, ...]:
         """See `Transport.publish_batch`."""
         batch = self._frames.batch(payloads, headers, keys)
+        await self._pour(route, batch)
+        return batch.ids
+
+    async def publish_frames(self, route: str, frames: Sequence[Frame]) -> None:
+        """See `Transport.publish_frames`."""
+        await self._pour(route, FrameBatch(frames))
+
+    async def _pour(self, route: str, batch: Batch | FrameBatch) -> None:
         channels = self._targets[route]
         await trio.lowlevel.checkpoint_if_cancelled()
         while batch.left:
@@ -208,12 +217,6 @@ class MemoryTransport:
             room = (channel.capacity - channel.waiting for channel in channels if channel.is_read)
             batch.pour(channels, min(room, default=batch.left))
         await trio.lowlevel.cancel_shielded_checkpoint()
-        return batch.ids
-
-    async def publish_frames(self, route: str, frames: Sequence[Frame]) -> None:
-        """See `Transport.publish_frames`."""
-        for frame in frames:
-            await self.publish(route, frame)
 
     def wake_publishers(self) -> None:
         """See `Transport.wake_publishers`."""

@@ -140,6 +140,46 @@ impl LineageBatch {
         out
     }
 
+    fn pack_shown_in_order(&self, shown: &[Shown<'_>]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(shown.len() * 256);
+        write_array_len(&mut out, length(shown.len()));
+        let mut hashes = LastHash::default();
+        for one in shown {
+            if one.row.kind.is_end() {
+                self.write_outcome(&mut out, one);
+            } else {
+                self.write_entry(&mut out, one, &mut hashes);
+            }
+        }
+        out
+    }
+
+    /// Take the next rows and write them with the interpreter's lock free, but not the thread.
+    fn packed<'py>(
+        &self,
+        py: Python<'py>,
+        most_rows: usize,
+        most_bytes: usize,
+        write: impl FnOnce(&[Shown<'_>]) -> Vec<u8> + Send,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        errors::guarded(py, || {
+            let Some(mut chunk) = self.take_chunk(py) else {
+                return Ok(None);
+            };
+            let rows = chunk.as_slice();
+            let rows = &rows[..fitting(py, rows, most_rows, most_bytes)];
+            let shown: Vec<Shown<'_>> = rows.iter().map(|row| Shown::of(py, row)).collect();
+            let packed = py.detach(|| write(&shown));
+            self.count_bytes(packed.len(), rows.iter().map(|row| row.counted).sum());
+            let count = rows.len();
+            drop(chunk.nth(count - 1)); // and all before it
+            if !chunk.as_slice().is_empty() {
+                self.put_back(py, chunk);
+            }
+            Ok(Some(PyBytes::new(py, &packed)))
+        })
+    }
+
     fn write_entry<'a>(&self, out: &mut Vec<u8>, shown: &Shown<'a>, hashes: &mut LastHash<'a>) {
         let row = shown.row;
         let route = self.names.routes.get(row.route as usize);
@@ -198,21 +238,19 @@ impl LineageBatch {
         most_rows: usize,
         most_bytes: usize,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        errors::guarded(py, || {
-            let Some(mut chunk) = self.take_chunk(py) else {
-                return Ok(None);
-            };
-            let rows = chunk.as_slice();
-            let rows = &rows[..fitting(py, rows, most_rows, most_bytes)];
-            let shown: Vec<Shown<'_>> = rows.iter().map(|row| Shown::of(py, row)).collect();
-            let packed = py.detach(|| self.pack_shown(&shown));
-            self.count_bytes(packed.len(), rows.iter().map(|row| row.counted).sum());
-            let count = rows.len();
-            drop(chunk.nth(count - 1)); // and all before it
-            if !chunk.as_slice().is_empty() {
-                self.put_back(py, chunk);
-            }
-            Ok(Some(PyBytes::new(py, &packed)))
+        self.packed(py, most_rows, most_bytes, |shown| self.pack_shown(shown))
+    }
+
+    /// Return the next rows as `pack` does, but as one list, in the order in which they were appended.
+    #[pyo3(signature = (most_rows, most_bytes, /))]
+    fn pack_in_order<'py>(
+        &self,
+        py: Python<'py>,
+        most_rows: usize,
+        most_bytes: usize,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        self.packed(py, most_rows, most_bytes, |shown| {
+            self.pack_shown_in_order(shown)
         })
     }
 
