@@ -111,15 +111,11 @@ class CallRecords(Protocol):
 
 
 class Hooks(Protocol):
-    """Places at which a simulated run takes part in an execution, and looks into it."""
+    """Places at which a simulated run looks into an execution."""
 
     @property
     def hashes_payloads(self) -> bool:
         """True if rows of lineage have hashes of payloads, whatever the configuration says."""
-        ...
-
-    def stage_call(self, route: str, stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """Return what is called in the place of a stage's `process`, inside its time limits, breakers and limits."""
         ...
 
     def breaker(self, name: str, subscribe: Callable[[Callable[[Any], None]], object]) -> None:
@@ -248,7 +244,7 @@ class Seams:
         the machine's boot, and nanoseconds in it. Called in threads, too.
         hooks: Places of a simulated run; None in every other.
         around_call: Wrapper of the calls of stages, given a route, a stage and what is called in the place of its `process`,
-        inside its time limits, breakers and limits; None in a run that nobody records.
+        inside its time limits, breakers and limits; None in most runs.
     """
 
     clock: Clock

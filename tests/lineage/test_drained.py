@@ -38,9 +38,6 @@ class Hooks:
     def __init__(self):
         self.drained = []
 
-    def stage_call(self, route, stage, call):
-        return call
-
     def breaker(self, name, subscribe):
         pass
 

@@ -132,8 +132,6 @@ class Stage:
         self.clock = seams.clock
         self.in_thread = not inspect.iscoroutinefunction(adapter.process)
         call: StageCall = partial(_call_in_thread, adapter, seams.threads) if self.in_thread else adapter.process  # type: ignore[assignment]  # the registry has checked that it is a coroutine function, and the context is one
-        if seams.hooks is not None:
-            call = seams.hooks.stage_call(info.route, info.stage, call)
         if seams.around_call is not None:
             call = seams.around_call(info.route, info.stage, call)
         self.is_flushed = info.durable and flushes(type(adapter))

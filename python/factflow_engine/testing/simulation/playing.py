@@ -41,7 +41,7 @@ from factflow_engine.testing.simulation.process_seams import ProcessClock, seams
 from factflow_engine.testing.simulation.processes import CRASHED, SimulatedProcess, SimulatedProcesses
 from factflow_engine.testing.simulation.report import Output
 from factflow_engine.testing.simulation.settings import RunSettings
-from factflow_engine.testing.simulation.staging import Call, Staging
+from factflow_engine.testing.simulation.staging import Staging
 from factflow_engine.testing.simulation.trace import TraceLog
 from factflow_engine.testing.simulation.worlds import EXECUTION_ID, World, world_of
 from factflow_engine.testing.virtual_time import EPOCH_NS, SimulatedRandomness, Simulation
@@ -83,10 +83,6 @@ class _ProcessHooks:
     def hashes_payloads(self) -> bool:
         """See `Hooks`."""
         return self._run.hashes
-
-    def stage_call(self, route: str, stage: str, call: Call) -> Call:
-        """See `Hooks`."""
-        return self._run.staging.around(self._process, route, stage, call)
 
     def breaker(self, name: str, subscribe: Callable[[Callable[[Any], None]], object]) -> None:
         """See `Hooks`."""
@@ -286,7 +282,9 @@ class Run:
                 queue=queue,
                 storage=self._storage(seams),
                 lineage=_Nowhere(),
-                seams=replace(seams, hooks=_ProcessHooks(self, number)),
+                seams=replace(
+                    seams, hooks=_ProcessHooks(self, number), around_call=partial(self.staging.around, number)
+                ),
             ) as manager:
                 # One that is started again was asked for at the beginning: it resumes what has ended meanwhile.
                 execution = await manager.start(self.config, execution_id=EXECUTION_ID, asked_ns=self._asked_ns)
