@@ -273,3 +273,44 @@ def test_the_registry_is_left_as_it_was(suite) -> None:
     [result] = run_tests(suite(text, registry=registry))
     assert result.passed
     assert registry.types() == before
+
+
+DURABLE = """\
+stages:
+  orders/price: {returns: {total: 20}, times: 0.5}
+  letters/send: {forwards: true, times: 2}
+tests:
+  - name: a crash loses nothing
+    queue: broker://
+    processes: 2
+    inputs: [{route: orders, payload: {n: 1}}, {route: orders, payload: {n: 2}, at: 0.2}]
+    faults: [{fault: crash, process: 0, at: 1.0}]
+    expect:
+      outputs: {/queue/sent: {count: 2}}
+      outcomes: {orders: {completed: 2}, letters: {completed: 2}}
+  - name: a power cut loses nothing
+    queue: sqlite://
+    inputs: [{route: orders, payload: {n: 1}}]
+    faults: [{fault: power_cut, at: 1.0}]
+    expect: {outputs: {/queue/sent: {count: 1}}}
+  - name: the end of a stage is said, whoever says it
+    queue: broker://
+    stages: {orders/price: {filters: true, finishes: {returns: {total: 30}}}}
+    inputs: [{route: orders, payload: {n: 1}}, {route: orders, payload: {n: 2}, at: 1.2}]
+    faults: [{fault: crash, process: 0, at: 1.1}]
+    expect: {outputs: {/queue/sent: [{contains: {total: 30}}]}}
+"""
+
+
+def test_messages_on_a_queue_that_outlives_processes(suite) -> None:
+    results = list(run_tests(suite(DURABLE), seeds=3))
+    assert [result.text() for result in results if not result.passed] == []
+    assert len({result.trace for result in results}) == 9
+
+
+def test_a_fault_that_the_queue_cannot_have_is_an_error(suite) -> None:
+    [result] = run_tests(
+        suite(DURABLE.replace("queue: sqlite://", "queue: memory://")), only="a power cut loses nothing"
+    )
+    assert result.verdict is Verdict.ERROR
+    assert "PowerCut" in result.text()

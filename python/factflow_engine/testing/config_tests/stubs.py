@@ -173,7 +173,7 @@ class Answering:
         is_free = model.has_answer or (not self._cases and model.finishes is not None)
         self._default = _Answer(model) if is_free else None
         self._ends_here = is_free and not model.has_answer  # it only finishes: messages end in it
-        self._finish = None if model.finishes is None else _Answer(model.finishes)
+        self._finish = model.finishes
         self._unexpected = unexpected
 
     async def process(self, context: PipelineContext) -> AdapterResult | None:
@@ -189,14 +189,9 @@ class Answering:
             return None
         return self._default.result_for(context, await self._default.give())
 
-    async def finish(self) -> AdapterResult | None:
-        """Return what the stage adds at its end; nothing the second time."""
-        answer, self._finish = self._finish, None
-        return None if answer is None else await answer.give()
-
     def adapter(self) -> type[PipelineAdapter]:
         """Return a class of adapters that answer so."""
-        answering = self
+        answering, model = self, self._finish
 
         class Stub(PipelineAdapter):
             """Stage of a test."""
@@ -210,8 +205,13 @@ class Answering:
             async def process(self, context: PipelineContext) -> AdapterResult | None:
                 return await answering.process(context)
 
+            def __init__(self) -> None:
+                # Of each instance: the one that takes the place of one that died says it, too.
+                self._last = None if model is None else _Answer(model)
+
             async def finish(self) -> AdapterResult | None:
-                return await answering.finish()
+                answer, self._last = self._last, None
+                return None if answer is None else await answer.give()
 
             def snapshot(self) -> Any:
                 return None
