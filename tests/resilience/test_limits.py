@@ -304,3 +304,12 @@ def test_every_algorithm_can_be_made_and_names_itself():
         assert isinstance(limit, ConcurrencyLimit)
         assert limit.name == name
         assert limit.limit >= 1
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_making_a_builtin_algorithm_never_asks_for_installed_ones(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # That reads the metadata of every installed distribution: milliseconds, at each configuration that is loaded.
+    monkeypatch.setattr(limits, "installed_algorithms", lambda: pytest.fail("asked"))
+    new_limit(name)
+    with pytest.raises(ValueError, match="nothing"):
+        new_limit(name, nothing=1)

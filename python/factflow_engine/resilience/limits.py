@@ -264,7 +264,9 @@ def new_limit(
     try:
         return NativeLimit(name, given, jitter, seed)
     except ValueError as error:
+        if name in ALGORITHMS:
+            raise
         own_names = registered()[len(ALGORITHMS) :]
-        if name in ALGORITHMS or not own_names:
+        if not own_names:
             raise
         raise ValueError(f"{error}; registered are {', '.join(own_names)}") from None
