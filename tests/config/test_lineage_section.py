@@ -1,5 +1,7 @@
 """The `lineage` section: its defaults, its findings, and settings that its mode makes meaningless."""
 
+import json
+
 import pytest
 
 from factflow_engine.config import PipelineConfigLoader
@@ -66,6 +68,14 @@ def test_a_setting_that_the_mode_makes_meaningless_is_a_warning(section, names):
     findings = check(section).findings
     assert [found.code for found in findings] == ["W501"] * len(names)
     assert sorted(found.path.removeprefix("lineage.") for found in findings) == names
+
+
+@pytest.mark.parametrize("mode", ["off", "sampled", "full"])
+def test_the_complete_form_of_a_section_loads_without_findings(mode):
+    config = check(f"{{mode: {mode}}}").config
+    complete = f"{ROUTE}lineage: {json.dumps(config.to_mapping()['lineage'])}\n"
+    result = PipelineConfigLoader(registry_of()).check_text(complete)
+    assert (result.config, result.findings) == (config, ())
 
 
 @pytest.mark.parametrize("mode", ["full", "off"])

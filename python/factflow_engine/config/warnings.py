@@ -172,6 +172,8 @@ def _check_lineage(config: PipelineGlobalConfig, root: MappingNode, report: Repo
     )
     for name in names:
         where: Path = ("lineage", name)
-        if locate(root, where)[2] == len(where):
+        # A complete configuration, as `to_yaml` writes it, has every field; one that says what is so anyway misleads nobody.
+        differs = getattr(section, name) != type(section).model_fields[name].default
+        if differs and locate(root, where)[2] == len(where):
             message = f"{name} has no effect while lineage.mode is {section.mode}"
             report.add("W501", key_mark(root, where), message, path=where)
