@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import find as smallest
 from hypothesis import strategies as st
 
@@ -19,7 +19,6 @@ def test_conditions_compile_and_messages_are_those_that_frames_carry(condition, 
     assert compile_condition(condition).matches_value(message) == reference.holds(condition, message)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(conditions(), st.booleans(), st.data())
 def test_payloads_do_as_their_condition_says(condition, is_wanted, data):
     try:
@@ -48,7 +47,7 @@ def test_payloads_are_many_and_shrink_to_the_plainest():
 
     draw()
     assert len(seen) > 30
-    few = settings(max_examples=20)
+    few = settings(max_examples=20, phases=[Phase.generate, Phase.shrink])
     assert smallest(payloads_matching(BIG), lambda payload: True, settings=few) == {"total": 6, "name": "x"}
     assert smallest(payloads_not_matching(BIG), lambda payload: True, settings=few) == {}
 

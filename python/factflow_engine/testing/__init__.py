@@ -4,8 +4,8 @@
 hand `FakeContext`, `outputs`, `open_stage` and `finished`, test one adapter; `validating_registry`, `RecordingQueue`,
 `RecordingStorage` and `assert_outcomes` are for tests of pipelines; `Assertions` judges what the code of a run asserts;
 `check_adapter`, `check_queue_provider`, `check_storage_provider` and `check_lineage_sink` run the `*_CHECKS`, of which each is a
-coroutine function without any test framework. The module `strategies`,
-which needs hypothesis, draws configurations, conditions, messages and faults.
+coroutine function without any test framework. The module `strategies`, which needs hypothesis, draws configurations,
+conditions, messages, inputs and faults.
 """
 
 from factflow_engine.testing.adapter_calls import AdapterRun, NotReturnedError

@@ -1,4 +1,4 @@
-"""Strategies for hypothesis: configurations, valid and invalid ones, conditions, messages, and plans of faults.
+"""Strategies for hypothesis: configurations, right and wrong ones, conditions, messages, inputs, and plans of faults.
 
 Kept separate from the rest of the kit because it alone needs hypothesis (`factflow-engine[testing]`).
 
@@ -18,8 +18,9 @@ from factflow_engine.testing.strategies.conditions import conditions, payloads_m
 from factflow_engine.testing.strategies.configs import configs, loaded_configs
 from factflow_engine.testing.strategies.errors import StrategyError, UnsupportedSchemaError
 from factflow_engine.testing.strategies.examples import registry_of_examples
-from factflow_engine.testing.strategies.fault_plans import DEFAULT_KINDS, fault_plans
+from factflow_engine.testing.strategies.fault_plans import DEFAULT_KINDS, MEMORY_KINDS, fault_plans
 from factflow_engine.testing.strategies.features import FEATURES
+from factflow_engine.testing.strategies.inputs import inputs
 from factflow_engine.testing.strategies.invalid import INVALID_CODES, InvalidConfig, invalid_configs
 from factflow_engine.testing.strategies.messages import messages
 from factflow_engine.testing.strategies.text import ConfigText
@@ -30,6 +31,7 @@ __all__ = [
     "DEFAULT_KINDS",
     "FEATURES",
     "INVALID_CODES",
+    "MEMORY_KINDS",
     "ConfigText",
     "InvalidConfig",
     "StrategyError",
@@ -37,6 +39,7 @@ __all__ = [
     "conditions",
     "configs",
     "fault_plans",
+    "inputs",
     "invalid_configs",
     "loaded_configs",
     "messages",

@@ -1,6 +1,6 @@
 """Strategies for valid configurations, of a given size and with given features.
 
-Kept separate from the parts (`sketch`, `decorations`), because this is the signature that users see.
+Kept separate from the parts (`drafts`, `sketch`, `decorations`), because this is the signature that users see.
 """
 
 from collections.abc import Collection
@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.config import ConfigurationError, PipelineConfigLoader, PipelineGlobalConfig
-from factflow_engine.testing.strategies.decorations import Decorator
+from factflow_engine.testing.strategies.decorations import changes_of, decorated
+from factflow_engine.testing.strategies.drafts import drafts
 from factflow_engine.testing.strategies.errors import StrategyError
 from factflow_engine.testing.strategies.features import FEATURES, checked_features
-from factflow_engine.testing.strategies.sketch import adapters_of, draw_sketch
+from factflow_engine.testing.strategies.sketch import sketched
+from factflow_engine.testing.strategies.stage_types import adapters_of
 from factflow_engine.testing.strategies.text import ConfigText, Layout
 
 
@@ -96,15 +98,8 @@ def documents(
     adapters = adapters_of(registry, types)
     _check_range("routes", routes, 1)
     _check_range("stages", stages, 0)
-    decorator = Decorator(chosen)
-
-    @st.composite
-    def drawn(draw: st.DrawFn) -> dict[str, Any]:
-        sketch = draw_sketch(draw, adapters, routes=routes, stages=stages, cycles=cycles, queues="queues" in chosen)
-        decorator.decorate(draw, sketch)
-        return sketch.document
-
-    return drawn()
+    drawn = drafts(adapters, changes_of(chosen), routes=routes, stages=stages, cycles=cycles, queues="queues" in chosen)
+    return drawn.map(lambda draft: decorated(sketched(draft, adapters)))
 
 
 def _check_range(name: str, given: object, least: int) -> None:

@@ -1,7 +1,7 @@
 """Settings of a drawn configuration: each decoration sets one field at one place.
 
-Kept separate from `sections`, which knows the fields' values. A configuration has a few decorations, whatever its size, so
-that it stays readable, and a failing one shrinks by leaving decorations out.
+Kept separate from `sections`, which knows the fields' values. Each place has few decorations, most have none, so that a
+configuration stays readable. They are drawn with the place and set when all routes are known.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,27 +27,14 @@ from factflow_engine.config import (
     StoreConfig,
 )
 from factflow_engine.testing.strategies.conditions import conditions, single_conditions
+from factflow_engine.testing.strategies.drafts import Change, Changes, Draw
 from factflow_engine.testing.strategies.messages import NAMES, SCALARS, messages
 from factflow_engine.testing.strategies.sections import PARAMETERS, value_of
-from factflow_engine.testing.strategies.sketch import DEAD_LETTERS, Draw, Sketch
+from factflow_engine.testing.strategies.sketch import DEAD_LETTERS, Place, Sketch
 from factflow_protocols import StorageBackendAdapter
 
-
-class Place(NamedTuple):
-    """Part of the document that a decoration changes.
-
-    Attributes:
-        kind: document, route, stage or outbound.
-        value: The part.
-        route: Id of its route; empty for the document.
-    """
-
-    kind: str
-    value: dict[str, Any]
-    route: str = ""
-
-
-Decorate = Callable[[Draw, Sketch, Place], None]
+Decorate = Callable[[Draw], Change]
+"""Draw what to set, and return the change that sets it."""
 
 
 class Decoration(NamedTuple):
@@ -61,8 +48,14 @@ class Decoration(NamedTuple):
 def _field(name: str, model: type[BaseModel]) -> Decorate:
     values = value_of(model, name)
 
-    def decorate(draw: Draw, _sketch: Sketch, place: Place) -> None:
-        place.value[name] = draw(values)
+    def decorate(draw: Draw) -> Change:
+        value = draw(values)
+
+        def change(sketch: Sketch, place: Place) -> None:
+            del sketch
+            place.value[name] = value
+
+        return change
 
     return decorate
 
@@ -70,13 +63,17 @@ def _field(name: str, model: type[BaseModel]) -> Decorate:
 def _section(section: str, name: str, model: type[BaseModel]) -> Decorate:
     values = value_of(model, name)
 
-    def decorate(draw: Draw, sketch: Sketch, place: Place) -> None:
+    def decorate(draw: Draw) -> Change:
         value = draw(values)
-        inside = _inside(sketch, place, section)
-        if inside is not None and not (name == "deadline_seconds" and name in inside):
-            inside[name] = value
-            if name == "algorithm":
-                inside.pop("parameters", None)
+
+        def change(sketch: Sketch, place: Place) -> None:
+            inside = _inside(sketch, place, section)
+            if inside is not None and not (name == "deadline_seconds" and name in inside):
+                inside[name] = value
+                if name == "algorithm":
+                    inside.pop("parameters", None)
+
+        return change
 
     return decorate
 
@@ -96,85 +93,127 @@ def _inside(sketch: Sketch, place: Place, section: str) -> dict[str, Any] | None
 
 
 def _nothing(section: str) -> Decorate:
-    def decorate(draw: Draw, _sketch: Sketch, place: Place) -> None:
-        del draw
+    def change(sketch: Sketch, place: Place) -> None:
+        del sketch
         place.value.setdefault(section, None)
 
-    return decorate
+    return lambda _draw: change
 
 
-def _parameters(draw: Draw, sketch: Sketch, place: Place) -> None:
+def _parameters(draw: Draw) -> Change:
     algorithm = draw(_WITH_PARAMETERS)
-    inside = _inside(sketch, place, "backpressure")
-    if inside is not None:
-        inside.update(algorithm=algorithm, parameters=dict(PARAMETERS[algorithm]))
+
+    def change(sketch: Sketch, place: Place) -> None:
+        inside = _inside(sketch, place, "backpressure")
+        if inside is not None:
+            inside.update(algorithm=algorithm, parameters=dict(PARAMETERS[algorithm]))
+
+    return change
 
 
-def _group(draw: Draw, sketch: Sketch, place: Place) -> None:
+def _group(draw: Draw) -> Change:
     # Stages of one group, and routes of another, whose messages wait for the stages' limit and for no other: no circle.
     del draw
-    if place.kind == "stage":
-        place.value["backpressure"] = {"group": "shared"}
-    elif sketch.document.get("backpressure") is None:
-        place.value["backpressure"] = {"group": "routes"}
+
+    def change(sketch: Sketch, place: Place) -> None:
+        if place.kind == "stage":
+            place.value["backpressure"] = {"group": "shared"}
+        elif sketch.document.get("backpressure") is None:
+            place.value["backpressure"] = {"group": "routes"}
+
+    return change
 
 
-def _condition(draw: Draw, sketch: Sketch, place: Place) -> None:
+def _condition(draw: Draw) -> Change:
     condition = draw(_CONDITIONS)
-    if id(place.value) not in sketch.fixed:
+
+    def change(sketch: Sketch, place: Place) -> None:
+        del sketch
         place.value["condition"] = condition
 
-
-def _dead_letters(draw: Draw, sketch: Sketch, place: Place) -> None:
-    queue = DEAD_LETTERS if place.kind == "document" else draw(st.sampled_from(sketch.dead_letters[place.route]))
-    inside = _inside(sketch, place, "error_handling")
-    if inside is not None:
-        inside["dead_letter_queue"] = queue
+    return change
 
 
-def _external(draw: Draw, _sketch: Sketch, place: Place) -> None:
+def _dead_letters(draw: Draw) -> Change:
+    number = draw(_QUEUES_OF_DEAD_LETTERS)
+
+    def change(sketch: Sketch, place: Place) -> None:
+        queues = [DEAD_LETTERS] if place.kind == "document" else sketch.dead_letters[place.route]
+        inside = _inside(sketch, place, "error_handling")
+        if inside is not None:
+            inside["dead_letter_queue"] = queues[min(number, len(queues) - 1)]
+
+    return change
+
+
+def _external(draw: Draw) -> Change:
     value = draw(st.booleans())
-    if "queue" in place.value:
-        place.value["external"] = value
+
+    def change(sketch: Sketch, place: Place) -> None:
+        del sketch
+        if "queue" in place.value:
+            place.value["external"] = value
+
+    return change
 
 
-def _isolation(draw: Draw, sketch: Sketch, place: Place) -> None:
-    isolation = draw(st.sampled_from(("thread", "process")))
-    if isolation_fault(sketch.adapters.registry.get(place.value["type"]), isolation) is None:
-        place.value["isolation"] = isolation
+def _isolation(draw: Draw) -> Change:
+    isolation = draw(_ISOLATIONS)
+
+    def change(sketch: Sketch, place: Place) -> None:
+        if isolation_fault(sketch.adapters.registry.get(place.value["type"]), isolation) is None:
+            place.value["isolation"] = isolation
+
+    return change
 
 
 def _store(name: str | None) -> Decorate:
     values = st.just(True) if name is None else _METADATA if name == "metadata" else value_of(StoreConfig, name)
 
-    def decorate(draw: Draw, sketch: Sketch, place: Place) -> None:
+    def decorate(draw: Draw) -> Change:
         value = draw(values)
-        if issubclass(sketch.adapters.registry.get(place.value["type"]).adapter_class, StorageBackendAdapter):
-            return  # its objects may have the same keys
-        storage = sketch.document.setdefault("storage", {})
-        storage["url"] = "memory://"
-        if name is None:
-            place.value.setdefault("store", value)
-        elif isinstance(place.value.get("store"), dict):
-            place.value["store"][name] = value
-        else:
-            place.value["store"] = {name: value}
+
+        def change(sketch: Sketch, place: Place) -> None:
+            if issubclass(sketch.adapters.registry.get(place.value["type"]).adapter_class, StorageBackendAdapter):
+                return  # its objects may have the same keys
+            storage = sketch.document.setdefault("storage", {})
+            storage["url"] = "memory://"
+            if name is None:
+                place.value.setdefault("store", value)
+            elif isinstance(place.value.get("store"), dict):
+                place.value["store"][name] = value
+            else:
+                place.value["store"] = {name: value}
+
+        return change
 
     return decorate
 
 
 def _storage(name: str) -> Decorate:
-    def decorate(draw: Draw, sketch: Sketch, place: Place) -> None:
-        del sketch
-        place.value.setdefault("storage", {})[name] = "memory://" if name == "url" else draw(_METADATA)
+    values = st.just("memory://") if name == "url" else _METADATA
+
+    def decorate(draw: Draw) -> Change:
+        value = draw(values)
+
+        def change(sketch: Sketch, place: Place) -> None:
+            del sketch
+            place.value.setdefault("storage", {})[name] = value
+
+        return change
 
     return decorate
 
 
-def _message(draw: Draw, sketch: Sketch, place: Place) -> None:
-    message = {"route": draw(st.sampled_from(list(sketch.routes))), "payload": draw(_PAYLOADS)}
-    more = draw(_MORE_OF_MESSAGES)
-    place.value.setdefault("init_message", []).append({**message, **more})
+def _message(draw: Draw) -> Change:
+    number, payload, more = draw(_NUMBERS_OF_ROUTES), draw(_PAYLOADS), draw(_MORE_OF_MESSAGES)
+
+    def change(sketch: Sketch, place: Place) -> None:
+        routes = list(sketch.routes)
+        message = {"route": routes[min(number, len(routes) - 1)], "payload": payload, **more}
+        place.value.setdefault("init_message", []).append(message)
+
+    return change
 
 
 _DEFAULTS: Final[Mapping[str, tuple[Any, ...]]] = {
@@ -212,6 +251,9 @@ _MAPS: Final = st.dictionaries(st.sampled_from(("id", "kind", "total")), SCALARS
 _PAYLOADS: Final = _MAPS | _MAPS | SCALARS | messages()
 _MORE_OF_MESSAGES: Final = st.sampled_from(({}, {}, {"key": "a"}, {"key": None}, {"headers": {"tenant": "a"}}))
 _WITH_PARAMETERS: Final = st.sampled_from(tuple(PARAMETERS))
+_QUEUES_OF_DEAD_LETTERS: Final = st.sampled_from((0, 0, 1, 2, 3))
+_NUMBERS_OF_ROUTES: Final = st.sampled_from((0, 0, 1, 2, 3))
+_ISOLATIONS: Final = st.sampled_from(("thread", "process"))
 
 ELSEWHERE: Final[Mapping[type[BaseModel], frozenset[str]]] = {
     ErrorHandlingConfig: frozenset({"dead_letter_queue"}),
@@ -272,41 +314,37 @@ DECORATIONS: Final[tuple[Decoration, ...]] = (
 """Decorations, more than once if they are to be drawn more often."""
 
 _KINDS: Final = ("outbound", "stage", "route", "document")
+_MOST: Final = 8
+_FEW: Final = st.sampled_from((False, False, True))
+_SOME: Final = st.sampled_from((False, True, True))
 
 
-class Decorator:
-    """Decorations of some features, by the kind of place."""
-
-    def __init__(self, features: frozenset[str]) -> None:
-        chosen = [one for one in DECORATIONS if one.feature in features]
-        by_kind = {kind: [one.decorate for one in chosen if one.kind == kind] for kind in _KINDS}
-        self._of = {kind: st.sampled_from(found) for kind, found in by_kind.items() if found}
-
-    def decorate(self, draw: Draw, sketch: Sketch) -> None:
-        """Draw decorations, set them, and write the document's parts in their usual order."""
-        places = self._places(sketch)
-        kinds = [kind for kind in self._of if places.get(kind)]
-        if kinds:
-            kind_of = st.sampled_from(kinds)
-            which = {kind: st.sampled_from(places[kind]) for kind in kinds}
-            while draw(_MORE):
-                kind = draw(kind_of)
-                place = draw(which[kind]) if len(places[kind]) > 1 else places[kind][0]
-                draw(self._of[kind])(draw, sketch, place)
-        _finish(sketch)
-
-    @staticmethod
-    def _places(sketch: Sketch) -> dict[str, list[Place]]:
-        places: dict[str, list[Place]] = {kind: [] for kind in _KINDS}
-        places["document"].append(Place("document", sketch.document))
-        for name, route in sketch.routes.items():
-            places["route"].append(Place("route", route, name))
-            places["stage"] += [Place("stage", stage, name) for stage in route.get("adapters", ())]
-            places["outbound"] += [Place("outbound", outbound, name) for outbound in route.get("outbound", ())]
-        return places
+def changes_of(features: frozenset[str]) -> dict[str, Changes]:
+    """Return strategies for the changes of a place, with some features, by its kind."""
+    chosen = [one for one in DECORATIONS if one.feature in features]
+    by_kind = {kind: [one.decorate for one in chosen if one.kind == kind] for kind in _KINDS}
+    return {kind: _changes(kind, found) if found else st.just(()) for kind, found in by_kind.items()}
 
 
-_MORE: Final = st.sampled_from((False, True, True, True, True, True))
+def _changes(kind: str, decorates: list[Decorate]) -> Changes:
+    which, more = st.sampled_from(decorates), _SOME if kind == "document" else _FEW
+
+    @st.composite
+    def drawn(draw: st.DrawFn) -> tuple[Change, ...]:
+        changes: list[Change] = []
+        while len(changes) < _MOST and draw(more):
+            changes.append(draw(which)(draw))
+        return tuple(changes)
+
+    return drawn()
+
+
+def decorated(sketch: Sketch) -> dict[str, Any]:
+    """Make the changes of a sketch, and return its document, with all parts in their usual order."""
+    for place, change in sketch.changes:
+        change(sketch, place)
+    _finish(sketch)
+    return sketch.document
 
 
 def _finish(sketch: Sketch) -> None:

@@ -18,6 +18,18 @@ DEFAULT_KINDS: Final = tuple(kind for kind in KINDS if kind not in {"power_cut",
 """Kinds of faults that are drawn unless others are named: all but power cuts, which need files, and rates, which draw from
 the seed, so that nothing could be left out of the plan."""
 
+MEMORY_KINDS: Final = (
+    "cancel_execution",
+    "fail_storage",
+    "step_clock",
+    "skew_clock",
+    "slow_stage",
+    "stick_stage",
+    "fail_stage",
+)
+"""Kinds of faults that a run on `memory://` takes: messages in memory end with the process, and nothing
+comes between a queue and its reader."""
+
 _SECONDS: Final = st.sampled_from((1, 0, 0.1, 5, 30, 120))
 _COUNTS: Final = st.integers(1, 5)
 _STEPS: Final = st.integers(1, 200)
@@ -30,7 +42,7 @@ _VALUES: Final[Mapping[str, st.SearchStrategy[Any]]] = {
     "nth": _COUNTS,
     "behind": _COUNTS,
     "seconds": _SECONDS,
-    "from_seconds": _SECONDS,
+    "from_seconds": st.sampled_from((0, 1, 0.1, 5, 30, 120)),
     "extra_seconds": _SECONDS,
     "done": st.booleans(),
     "restart_after": st.sampled_from((1.0, 0, 10, None)),
@@ -57,7 +69,8 @@ def fault_plans(
         queues: Queues, without a configuration or beside its own, as `/queue/parse`.
         stages: Stages likewise, as `parse/fetch`.
         processes: Number of processes of the run, in which faults of processes occur.
-        kinds: Kinds of faults, keys of `simulation.faults.KINDS`; None: `DEFAULT_KINDS`.
+        kinds: Kinds of faults, keys of `simulation.faults.KINDS`; None: `DEFAULT_KINDS`, for `queue="broker://"`. A run on
+            `memory://` takes `MEMORY_KINDS`.
         most: Most faults of a plan.
 
     Raises:
@@ -87,12 +100,12 @@ def _faults(
     name_of_kind: str, queues: tuple[str, ...], stages: tuple[str, ...], processes: int
 ) -> st.SearchStrategy[Fault]:
     kind = KINDS[name_of_kind]
-    names = {field.name for field in fields(kind)}
+    names = {field.name: field.default for field in fields(kind)}
     places = {"queue": queues, "stage": stages}
     if any(name in names and not given for name, given in places.items()):
         return st.nothing()
     values: dict[str, st.SearchStrategy[Any]] = {}
-    for name in names - {"at", "step"}:
+    for name in names.keys() - {"at", "step"}:
         if name in places:
             values[name] = st.sampled_from(places[name])
         elif name == "process":
@@ -103,6 +116,8 @@ def _faults(
             values[name] = st.sampled_from((1, -1, 0.001, 3_600, -3_600))
         elif kind.kind == "rates" and name != "until":
             values[name] = st.sampled_from((0.0, 60.0, 10.0)) if name.endswith("_seconds") else _RATES
+        elif name == "nth" and names[name] is None:
+            values[name] = st.none() | _COUNTS
         else:
             values[name] = _VALUES[name]
     if "step" not in names:

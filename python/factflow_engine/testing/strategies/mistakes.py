@@ -116,6 +116,24 @@ def _without_routes(document: Document, name: str) -> Planted:
     return Planted(("routes",))
 
 
+def _same_types(document: Document, name: str) -> Planted:
+    _route(document, name)["adapters"] = [{"type": "forward"}, {"type": "forward"}]
+    return Planted(("routes", name, "adapters", 1, "type"))
+
+
+def _nowhere_to_dead_letter(document: Document, name: str) -> Planted:
+    for part in (document, *document["routes"].values()):
+        part.pop("error_handling", None)
+        part.pop("unrouted", None)
+    return _set("unrouted", value="dead_letter")(document, name)
+
+
+def _waits_for_itself(document: Document, name: str) -> Planted:
+    document.pop("backpressure", None)  # by which the route's limit and the stage's would differ
+    _route(document, name)["backpressure"] = {"group": "planted"}
+    return _stage({"type": "forward", "backpressure": {"group": "planted"}}, "backpressure", "group")(document, name)
+
+
 def _leaf(**changes: Any) -> Document:
     return {"field": "id", "operator": "eq", "value": 1, **changes}
 
@@ -131,12 +149,14 @@ MISTAKES: Final[Mapping[str, tuple[Plant, ...]]] = {
     "E105": (_set("outbound_mode", value="some"), _set("unrouted", value="drop")),
     "E106": (_invalid_id, _stage({"type": "forward", "name": "a/b"}, "name")),
     "E107": (_stages({"type": "forward", "name": "twice"}, {"type": "count", "name": "twice"}, "name"),),
+    "E108": (_same_types,),
     "E109": (_without_routes,),
     "E201": (_message({"route": "nowhere"}, "route"),),
     "E202": (_outbound({"route": "nowhere"}, "route"),),
     "E203": (_outbound({"external": True}),),
     "E204": (_outbound({"queue": "out"}, "queue"), _set("inbound", "queue", value="in")),
     "E205": (_message({"payload": 2**64}, "payload"),),
+    "E206": (_nowhere_to_dead_letter,),
     "E207": (_set("error_handling", "dead_letter_queue", value="/topic/dead"),),
     "E208": (_top("storage", {"url": "gopher://host"}, "url"),),
     "E210": (_top("lineage", {"url": "gopher://host"}, "url"),),
@@ -167,14 +187,22 @@ MISTAKES: Final[Mapping[str, tuple[Plant, ...]]] = {
             "group",
         ),
     ),
+    "E506": (_waits_for_itself,),
     "E507": (_set("backpressure", value={**_FIXED, "key": "id"}),),
 }
 """Mistakes by code; each adds to one route, or to the document, and gives no other error."""
 
 
+def _tens(anchor: str) -> str:
+    return ", ".join([f"*{anchor}"] * 10)
+
+
+_TENS: Final = ", ".join("0" * 10)
+
 LINES: Final[Mapping[str, str]] = {
     "E001": "]",
     "E002": 'version: "1.0"',
+    "E005": f"description: [&a [{_TENS}], {', '.join(f'&{new} [{_tens(old)}]' for old, new in zip('abcd', 'bcde', strict=True))}]",
     "E004": f"description: {'[' * 64}{']' * 64}",
     "E007": "description: ${FACTFLOW_NOT_DEFINED}",
     "E010": "\tdescription: a",
@@ -185,5 +213,6 @@ LINES: Final[Mapping[str, str]] = {
     "E015": "1: a",
     "E018": 'description: "\x07"',
     "E019": "description: ${9}",
+    "E020": f"description: {'9' * 500}",
 }
 """Mistakes of the text by code: lines to add at the end of a document without `description`."""

@@ -1,120 +1,55 @@
-"""Routes of a drawn configuration: their queues, their stages, and which of them feed one another.
+"""Routes of a drawn configuration as a document: their queues, their stages, and which of them feed one another.
 
-Kept separate from the settings that decorate them (`decorations`), because what is here decides whether a message's way
-ends: queues lead only from earlier routes to later ones, but for one way back at most, which a deadline ends.
+Kept separate from the settings that change it (`decorations`), because what is here decides whether a message's way ends:
+queues lead only from earlier routes to later ones, but for one way back at most, which a deadline ends.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from hypothesis import strategies as st
-from pydantic import ValidationError
-
-from factflow_engine.adapters import ValidatingAdapterRegistry
-from factflow_engine.config.written import escape
 from factflow_engine.queues.naming import is_topic
-from factflow_engine.testing.strategies.errors import StrategyError
-from factflow_engine.testing.strategies.examples import EXAMPLES, registry_of_examples
-from factflow_engine.testing.strategies.schemas import values_of
+from factflow_engine.testing.strategies.drafts import Change, Draft, RouteDraft, StageDraft
+from factflow_engine.testing.strategies.stage_types import Adapters
 
 DEAD_LETTERS: Final = "/queue/dead"
 """Queue that no drawn route reads."""
 
 _TOPIC: Final = "/topic/news"
-_UNREAD: Final = ({"queue": "/topic/out"}, {"queue": "/queue/out"})
-_MOST_OUTBOUNDS: Final = 3
+_UNREAD: Final = ("/topic/out", "/queue/out")
 _MOST_FAN_OUTS: Final = 2
 """Most stages of a configuration that emit copies: more of them would make messages without number."""
 
-Draw = Callable[[st.SearchStrategy[Any]], Any]
 
-
-@dataclass(frozen=True, slots=True)
-class Adapters:
-    """Types of adapters, and strategies for their configurations.
+class Place(NamedTuple):
+    """Part of the document that a change is made to.
 
     Attributes:
-        registry: The registry.
-        types: Strategy for a type.
-        configs: Strategy for its configuration, by type; none for a type that takes none.
-        are_examples: True if they are the example adapters.
+        kind: document, route, stage or outbound.
+        value: The part.
+        route: Id of its route; empty for the document.
     """
 
-    registry: ValidatingAdapterRegistry
-    types: st.SearchStrategy[str]
-    configs: Mapping[str, st.SearchStrategy[dict[str, Any]]]
-    are_examples: bool
-
-
-def adapters_of(registry: ValidatingAdapterRegistry | None, types: Collection[str] | None = None) -> Adapters:
-    """Return the adapters of a registry, or the examples.
-
-    Raises:
-        StrategyError: There are none, or a type is not registered.
-        UnsupportedSchemaError: The schema of a type's configuration has a keyword from which nothing can be built.
-    """
-    if registry is None and types is None:
-        return _examples()
-    used = registry or registry_of_examples()
-    names = list(used.types() if registry is not None else EXAMPLES) if types is None else list(types)
-    for name in names:
-        if name not in used:
-            raise StrategyError(f"types: expected some of {', '.join(used.types())}, got {name!r}")
-    if not names:
-        raise StrategyError("expected a registry with an adapter, got one without")
-    configs = {name: _config_of(used, name) for name in names}
-    known = {name: found for name, found in configs.items() if found is not None}
-    return Adapters(used, st.sampled_from(names), known, registry is None)
-
-
-@cache
-def _examples() -> Adapters:
-    return adapters_of(None, tuple(EXAMPLES))
-
-
-def _config_of(registry: ValidatingAdapterRegistry, name: str) -> st.SearchStrategy[dict[str, Any]] | None:
-    schema = registry.schema(name)
-    if not schema.get("properties") and not schema.get("additionalProperties"):
-        return None
-
-    def is_valid(config: dict[str, Any]) -> bool:
-        try:
-            registry.validate_config(name, config)
-        except ValidationError:
-            return False
-        return True
-
-    return values_of(schema, by_examples=True).filter(is_valid).map(_escaped)
-
-
-def _escaped(value: Any) -> Any:
-    """Return a value in written form, in which `${` begins no reference to the environment."""
-    if isinstance(value, str):
-        return escape(value)
-    if isinstance(value, dict):
-        return {key: _escaped(item) for key, item in value.items()}
-    return [_escaped(item) for item in value] if isinstance(value, list) else value
+    kind: str
+    value: dict[str, Any]
+    route: str = ""
 
 
 @dataclass(slots=True)
 class Sketch:
-    """A configuration while it is drawn.
+    """A configuration that is being written.
 
     Attributes:
         document: The document, in written form.
         adapters: Adapters of its stages.
-        outbounds: Targets that each route may have, by its id.
         dead_letters: Queues for dead letters of each route, by its id.
-        fixed: Stages, by identity, that get no condition, because they end a circle.
+        changes: Changes to make, each with its place.
     """
 
     document: dict[str, Any]
     adapters: Adapters
-    outbounds: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     dead_letters: dict[str, list[str]] = field(default_factory=dict)
-    fixed: list[int] = field(default_factory=list)
+    changes: list[tuple[Place, Change]] = field(default_factory=list)
 
     @property
     def routes(self) -> dict[str, dict[str, Any]]:
@@ -122,57 +57,37 @@ class Sketch:
         routes: dict[str, dict[str, Any]] = self.document["routes"]
         return routes
 
-    @property
-    def stages(self) -> list[dict[str, Any]]:
-        """Stages of all routes."""
-        return [stage for route in self.routes.values() for stage in route.get("adapters", ())]
+    def note(self, place: Place, changes: Sequence[Change]) -> None:
+        """Note changes to make at a place."""
+        self.changes += [(place, change) for change in changes]
 
 
-def draw_sketch(
-    draw: Draw,
-    adapters: Adapters,
-    *,
-    routes: tuple[int, int],
-    stages: tuple[int, int],
-    cycles: bool,
-    queues: bool,
-) -> Sketch:
-    """Draw the routes of a configuration, their stages and their outbounds."""
-    count = draw(st.integers(*routes))
-    ids = [route_id(number) for number in range(count)]
-    read = _draw_queues(draw, ids) if queues else [f"/queue/{name}" for name in ids]
+def sketched(draft: Draft, adapters: Adapters) -> Sketch:
+    """Return the document of a draft, with its changes still to make."""
+    ids = [route_id(number) for number in range(len(draft.routes))]
+    read = _queues(draft.routes, ids)
     sketch = Sketch({"version": "1.0", "routes": {}}, adapters)
-    number_of_stages, back = st.integers(*stages), None
-    if cycles and draw(st.booleans()):
-        source = draw(st.integers(0, count - 1))
-        back = source, draw(st.integers(0, source))
-    fan_outs = 0
-    for number, name in enumerate(ids):
+    source, target = _circle(draft, len(ids))
+    kinds = _kinds(draft, adapters)
+    for number, (name, one) in enumerate(zip(ids, draft.routes, strict=True)):
         route: dict[str, Any] = {}
         if read[number] != f"/queue/{name}":
             route["inbound"] = {"queue": read[number]}
-        kinds = [draw(adapters.types) for _ in range(draw(number_of_stages))]
-        if adapters.are_examples:
-            for place, kind in enumerate(kinds):
-                fan_outs += kind == "fan_out"
-                # A batch that goes round is emitted anew at the end, and so never grows old.
-                if (kind == "fan_out" and fan_outs > _MOST_FAN_OUTS) or (kind == "batch" and back is not None):
-                    kinds[place] = "forward"
-        drawn = [_draw_stage(draw, adapters, kind, kinds[:place]) for place, kind in enumerate(kinds)]
-        if back is not None and back[0] == number:
-            _end_circle(sketch, route, drawn)
-        if drawn:
-            route["adapters"] = drawn
-        targets = _targets(ids, read, number, queues=queues)
-        chosen = draw(_indices(len(targets))) if targets else []
-        outbound = [dict(targets[index]) for index in chosen]
-        if back is not None and back[0] == number:
-            outbound.append({"route": ids[back[1]]})
+        stages = _stages(sketch, name, one.stages, kinds[number])
+        if number == source:
+            _end_circle(sketch, route, stages)
+        if stages:
+            route["adapters"] = stages
+        outbound = _outbound(sketch, one, ids, read, number)
+        if number == source:
+            outbound.append({"route": ids[target]})
         if outbound:
             route["outbound"] = outbound
         later = [queue for queue in _later(read, number) if not is_topic(queue)]
         sketch.dead_letters[name] = [DEAD_LETTERS, *later]
         sketch.routes[name] = route
+        sketch.note(Place("route", route, name), one.changes)
+    sketch.note(Place("document", sketch.document), draft.changes)
     return sketch
 
 
@@ -181,16 +96,36 @@ def route_id(number: int) -> str:
     return "abcdefghijklmnopqrstuvwxyz"[number] if number < 26 else f"r{number}"
 
 
-def _draw_queues(draw: Draw, ids: Sequence[str]) -> list[str]:
+def _circle(draft: Draft, count: int) -> tuple[int, int]:
+    """Return the number of the route that leads back and that of its target; -1 for none."""
+    if draft.back is None:
+        return -1, -1
+    source = min(draft.back[0], count - 1)
+    return source, min(draft.back[1], source)
+
+
+def _kinds(draft: Draft, adapters: Adapters) -> list[list[str]]:
+    """Return the types of each route's stages, with one that does nothing for each that would make runs without end."""
+    kinds = [[stage.kind for stage in route.stages] for route in draft.routes]
+    if not adapters.are_examples:
+        return kinds
+    fan_outs = 0
+    for each in kinds:
+        for place, kind in enumerate(each):
+            fan_outs += kind == "fan_out"
+            # A batch that goes round is emitted anew at the end, and so never grows old.
+            if (kind == "fan_out" and fan_outs > _MOST_FAN_OUTS) or (kind == "batch" and draft.back is not None):
+                each[place] = "forward"
+    return kinds
+
+
+def _queues(routes: Sequence[RouteDraft], ids: Sequence[str]) -> list[str]:
+    """Return the queue that each route reads."""
     read: list[str] = []
-    for name in ids:
+    for name, route in zip(ids, routes, strict=True):
         own = {"own": f"/queue/{name}", "other": f"/queue/{name}.in", "topic": _TOPIC}
-        kind = draw(_INBOUNDS)
-        read.append(read[-1] if kind == "same" and read else own.get(kind, own["own"]))
+        read.append(read[-1] if route.inbound == "same" and read else own.get(route.inbound, own["own"]))
     return read
-
-
-_INBOUNDS: Final = st.sampled_from(("own", "own", "own", "own", "other", "topic", "topic", "same"))
 
 
 def _later(read: Sequence[str], number: int) -> list[str]:
@@ -199,30 +134,43 @@ def _later(read: Sequence[str], number: int) -> list[str]:
     return [queue for queue in dict.fromkeys(read[number + 1 :]) if queue not in earlier]
 
 
-def _targets(ids: Sequence[str], read: Sequence[str], number: int, *, queues: bool) -> list[dict[str, Any]]:
+def _stages(sketch: Sketch, route: str, drafts: Sequence[StageDraft], kinds: Sequence[str]) -> list[dict[str, Any]]:
+    stages: list[dict[str, Any]] = []
+    for place, (draft, kind) in enumerate(zip(drafts, kinds, strict=True)):
+        stage: dict[str, Any] = {"type": kind}
+        if kind in kinds[:place]:
+            stage["name"] = f"{kind}_{place}"
+        if draft.config and kind == draft.kind:
+            stage["config"] = draft.config
+        stages.append(stage)
+        sketch.note(Place("stage", stage, route), draft.changes)
+    return stages
+
+
+def _outbound(
+    sketch: Sketch, route: RouteDraft, ids: Sequence[str], read: Sequence[str], number: int
+) -> list[dict[str, Any]]:
     later = _later(read, number)
-    routes = [{"route": name} for place, name in enumerate(ids) if place > number and read[place] in later]
-    return [*routes, *({"queue": queue} for queue in later), *_UNREAD] if queues else routes
-
-
-@cache
-def _indices(count: int) -> st.SearchStrategy[list[int]]:
-    return st.lists(st.integers(0, count - 1), unique=True, max_size=_MOST_OUTBOUNDS)
-
-
-def _draw_stage(draw: Draw, adapters: Adapters, kind: str, before: Sequence[str]) -> dict[str, Any]:
-    stage: dict[str, Any] = {"type": kind}
-    if kind in before:
-        stage["name"] = f"{kind}_{len(before)}"
-    config = adapters.configs.get(kind)
-    drawn = draw(config) if config is not None else None
-    return {**stage, "config": drawn} if drawn else stage
+    offered = {
+        "route": [name for place, name in enumerate(ids) if place > number and read[place] in later],
+        "queue": later,
+        "out": list(_UNREAD),
+    }
+    outbounds: list[dict[str, Any]] = []
+    for draft in route.outbounds:
+        key, names = "route" if draft.names == "route" else "queue", offered[draft.names]
+        outbound = {key: names[min(draft.number, len(names) - 1)]} if names else None
+        if outbound is not None and outbound not in outbounds:
+            outbounds.append(outbound)
+            sketch.note(Place("outbound", outbound, ids[number]), draft.changes)
+    return outbounds
 
 
 def _end_circle(sketch: Sketch, route: dict[str, Any], stages: list[dict[str, Any]]) -> None:
-    """Give the route that leads back a deadline, and a stage in front that takes time: each round is nearer to the end."""
+    """Give the route that leads back a deadline, and a stage in front that takes time: each round is nearer to the end.
+
+    The stage gets no changes, such as a condition by which messages would pass it in no time.
+    """
     route["error_handling"] = {"deadline_seconds": 2}
     if sketch.adapters.are_examples:
-        pause: dict[str, Any] = {"type": "sleep", "config": {"seconds": 1}, "name": "pause"}
-        stages.insert(0, pause)
-        sketch.fixed.append(id(pause))
+        stages.insert(0, {"type": "sleep", "config": {"seconds": 1}, "name": "pause"})
