@@ -26,10 +26,12 @@ DRAWN = loaded_configs(cycles=True, routes=(1, 3), features=[name for name in FE
 def check(config: PipelineGlobalConfig, data: st.DataObject, queue: str) -> None:
     """Simulate a run with drawn inputs and faults, and check what must hold of every run."""
     assume(not has_competitors(config))
-    kinds = MEMORY_KINDS if queue == "memory://" else DEFAULT_KINDS
+    # A call that never returns ends only by a time limit, which most drawn stages do not have; messages in memory end with
+    # an execution that is cancelled.
+    without = {"stick_stage", "cancel_execution"} if queue == "memory://" else {"stick_stage"}
+    kinds = [kind for kind in (MEMORY_KINDS if queue == "memory://" else DEFAULT_KINDS) if kind not in without]
     try:
-        # A call that never returns ends only by a time limit, which most drawn stages do not have.
-        plans = fault_plans(config, kinds=[kind for kind in kinds if kind != "stick_stage"], most=3)
+        plans = fault_plans(config, kinds=kinds, most=3)
     except StrategyError:  # there is nothing that could fail
         plans = st.just(())
     drawn, plan = data.draw(inputs(config, most=4)), data.draw(plans)
