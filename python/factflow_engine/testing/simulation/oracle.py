@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from factflow_engine.queues.naming import is_topic
 from factflow_engine.runtime.report import ExecutionReport
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ class Broken:
 
 @dataclass(slots=True)
 class Conservation:
-    """Ends that there must be: of each message in each route that reads it.
+    """Ends that there must be: of each message in a route of each subscription of its queue.
+
+    Routes that share a subscription share its messages, and those of a point-to-point queue share one.
 
     Attributes:
         config: The configuration.
@@ -54,8 +57,8 @@ class Conservation:
         """
         ended: dict[str, set[bytes]] = {route: set() for route in self.config.routes}
         parents: dict[str, set[bytes]] = {route: set() for route in self.config.routes}
-        targets: dict[tuple[str, str], list[str]] = {}
-        became: dict[str, dict[bytes, list[str]]] = {route: {} for route in self.config.routes}
+        targets: dict[tuple[str, str], list[tuple[str, ...]]] = {}
+        became: dict[str, dict[bytes, list[tuple[str, ...]]]] = {route: {} for route in self.config.routes}
         for _, route, message_id, parent_id, _, outcome, _, _, _, detail in outcomes:
             ended[route].add(message_id)
             if parent_id is not None:
@@ -63,40 +66,46 @@ class Conservation:
             if outcome == "completed" and detail is not None:
                 to = targets.get((route, detail))
                 if to is None:
-                    to = targets[route, detail] = self._readers(detail)
+                    to = targets[route, detail] = self._readers_of(detail)
                 if to:
                     became[route][message_id] = to
         broken = []
         for route, ids in self.accepted.items():
-            lost = [each for each in ids if each not in ended[route]]
-            if lost:
-                broken.append(_lost(route, "published to it", lost))
+            for readers in self._readers(self.config.routes[route].inbound.queue):
+                lost = [each for each in ids if not any(each in ended[reader] for reader in readers)]
+                if lost:
+                    broken.append(_lost(readers, f"published to route {route!r}", lost))
         for route, by_message in became.items():
-            lost_in: dict[str, list[bytes]] = {}
+            lost_in: dict[tuple[str, ...], list[bytes]] = {}
             for message_id, to in by_message.items():
-                for target in to:
-                    if message_id not in parents[target]:
-                        lost_in.setdefault(target, []).append(message_id)
-            broken += [_lost(target, f"that route {route!r} sent it", ids) for target, ids in lost_in.items()]
+                for readers in to:
+                    if not any(message_id in parents[reader] for reader in readers):
+                        lost_in.setdefault(readers, []).append(message_id)
+            broken += [_lost(readers, f"that route {route!r} sent", ids) for readers, ids in lost_in.items()]
         return broken
 
-    def _readers(self, detail: str) -> list[str]:
-        """Return the routes that read what a message's outbounds took."""
+    def _readers_of(self, detail: str) -> list[tuple[str, ...]]:
+        """Return the readers of what a message's outbounds took."""
         outbounds: Sequence[str] = json.loads(detail).get("outbounds", ())
         routes = self.config.routes
-        readers: list[str] = []
-        for outbound in outbounds:
-            queue = routes[outbound].inbound.queue if outbound in routes else outbound
-            readers += [route for route, section in routes.items() if section.inbound.queue == queue]
-        return readers
+        queues = [routes[outbound].inbound.queue if outbound in routes else outbound for outbound in outbounds]
+        return [readers for queue in queues for readers in self._readers(queue)]
+
+    def _readers(self, queue: str) -> list[tuple[str, ...]]:
+        """Return the routes that read a queue, by subscription."""
+        found: dict[str, list[str]] = {}
+        for route, section in self.config.routes.items():
+            if section.inbound.queue == queue:
+                subscription = section.inbound.subscription if is_topic(queue) else ""
+                found.setdefault(subscription, []).append(route)
+        return [tuple(routes) for routes in found.values()]
 
 
-def _lost(route: str, which: str, ids: Sequence[bytes]) -> Broken:
+def _lost(readers: Sequence[str], which: str, ids: Sequence[bytes]) -> Broken:
+    routes = f"route {readers[0]!r} has" if len(readers) == 1 else f"routes {', '.join(map(repr, readers))} have"
     named = ", ".join(each.hex() for each in ids[:_MOST_NAMED])
     more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
-    return Broken(
-        name="nothing is lost", text=f"route {route!r} has no end of {len(ids)} of the messages {which}: {named}{more}"
-    )
+    return Broken(name="nothing is lost", text=f"{routes} no end of {len(ids)} of the messages {which}: {named}{more}")
 
 
 def unbalanced(report: ExecutionReport) -> list[Broken]:

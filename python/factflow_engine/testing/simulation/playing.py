@@ -17,6 +17,7 @@ import trio.testing
 from factflow_engine.config import PipelineGlobalConfig
 from factflow_engine.errors import ExecutionClosedError, ExecutionStartError
 from factflow_engine.frames import Frame, unpack
+from factflow_engine.queues.naming import is_topic
 from factflow_engine.resilience.circuit_events import CircuitEvent
 from factflow_engine.resilience.circuit_state import CircuitState
 from factflow_engine.runtime.execution.manager import OrchestratorManager
@@ -196,6 +197,7 @@ class Run:
         )
         self._endings = Endings(settings.faults, settings.seed)
         self._fed = trio.Event()
+        self._subscribed = trio.Event()
         self._stop = trio.Event()
         self._asked_ns: int | None = None
         self._live: dict[int, PipelineOrchestrator] = {}
@@ -289,13 +291,13 @@ class Run:
                 # One that is started again was asked for at the beginning: it resumes what has ended meanwhile.
                 execution = await manager.start(self.config, execution_id=EXECUTION_ID, asked_ns=self._asked_ns)
                 self._live[number] = execution
+                if execution.status is ExecutionStatus.RUNNING:  # else it may have failed before it subscribed
+                    self._subscribed.set()
                 self.trace.note("> started", process=number)
-                if self._world.outlives_processes:
-                    await self._fed.wait()
-                else:
-                    await self._feed(execution)
-                execution.let_complete()
-                await execution.wait_ended()
+                async with trio.open_nursery() as feeding:
+                    feeding.start_soon(self._complete, execution)
+                    await execution.wait_ended()  # it may fail before all is published
+                    feeding.cancel_scope.cancel()
             if self._world.outlives_processes:
                 await queue.stop()
         except (QueueError, StorageError, ExecutionStartError) as error:
@@ -342,6 +344,14 @@ class Run:
 
     # -- the outside ------------------------------------------------------------------------------------------------
 
+    async def _complete(self, execution: PipelineOrchestrator) -> None:
+        """Let an execution end once all inputs are published."""
+        if self._world.outlives_processes:
+            await self._fed.wait()
+        else:
+            await self._feed(execution)
+        execution.let_complete()
+
     async def _feed(self, execution: PipelineOrchestrator) -> None:
         for route, together in _together(self._settings.inputs):
             frames = await self._made(together)
@@ -354,8 +364,11 @@ class Run:
 
     async def _feed_world(self) -> None:
         for route, together in _together(self._settings.inputs):
-            for frame in await self._made(together):
-                await self._world.publish(self.config.routes[route].inbound.queue, frame)
+            queue, frames = self.config.routes[route].inbound.queue, await self._made(together)
+            if is_topic(queue):
+                await self._subscribed.wait()  # a topic keeps nothing for subscriptions to come
+            for frame in frames:
+                await self._world.publish(queue, frame)
                 self.accepted[route].append(frame.message_id)
         self._fed.set()
 

@@ -114,7 +114,7 @@ def play(settings: RunSettings) -> SimulationReport:
 
 def _report(settings: RunSettings, run: Run, trace: Trace, decisions: int) -> SimulationReport:
     broken = list(run.broken)
-    if run.has_ended:
+    if run.has_ended and not (settings.queue == "memory://" and run.counted["cancelled"]):  # whose messages go with it
         broken += Conservation(run.config, run.accepted).broken(trace.outcomes())
     broken += [
         Broken(name=f"{violation.kind} {violation.name!r}", text=violation.text, at=violation.seconds)

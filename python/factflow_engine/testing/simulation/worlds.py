@@ -178,13 +178,12 @@ class BrokerWorld(_InMemory):
         return connection, connection.die
 
     async def open(self, nursery: trio.Nursery, leaving: Sequence[str], taken: Taken) -> None:
-        """See `World`. Topics keep nothing for nobody, so a consumer of the outside reads them."""
+        """See `World`. Nothing is received, for faults would hit the outside's calls, too: it looks at the end."""
         self._taken = taken
         for queue in leaving:
+            self._leaving[queue] = _scoped(self._outside, queue)
             if is_topic(queue):
-                await nursery.start(take_from, self._outside, queue, taken)
-            else:
-                self._leaving[queue] = _scoped(self._outside, queue)
+                await nursery.start(_subscribe, self._outside, queue)
 
     async def publish(self, queue: str, frame: Frame) -> None:
         """See `World`."""
@@ -192,7 +191,6 @@ class BrokerWorld(_InMemory):
 
     async def close(self) -> None:
         """See `World`."""
-        await trio.sleep(1)  # for what the consumers of topics have been handed
         assert self._taken is not None, "it was opened"
         for queue, name in self._leaving.items():
             for frame in self._broker.messages(name):
@@ -309,6 +307,13 @@ async def take_from(
             for delivery in deliveries:
                 taken(queue, delivery.message, trio.current_time())
             await subscription.settle(deliveries)
+
+
+async def _subscribe(provider: QueueProtocol, queue: str, *, task_status: trio.TaskStatus[None]) -> None:
+    """Subscribe to a topic, which keeps nothing for nobody, until cancelled."""
+    async with provider.subscribe(_scoped(provider, queue), "simulation", MOST_TAKEN):
+        task_status.started()
+        await trio.sleep_forever()
 
 
 def _scoped(provider: QueueProtocol, queue: str) -> str:

@@ -1,0 +1,99 @@
+"""Who reads what in simulated runs: shared queues, subscriptions of topics, the outside; found by random tuples."""
+
+import pytest
+import trio
+
+from factflow_engine.testing import simulate
+from factflow_engine.testing.simulation import CancelExecution, FailQueue, FaultRates, Input
+from factflow_engine.testing.simulation.oracle import Conservation
+from factflow_protocols import AdapterResult
+from support.pipelines import load, registry_of
+from testing.test_simulate import HEAD
+
+SHARED = """\
+routes:
+  a: {outbound: [{route: b}]}
+  b: {inbound: {concurrency: 1}, adapters: [{type: slow}]}
+  c: {inbound: {queue: /queue/b, concurrency: 1}, adapters: [{type: slow}]}
+"""
+TOPIC = """\
+routes:
+  a: {inbound: {queue: /topic/news}, outbound: [{queue: /topic/out}]}
+  b: {inbound: {queue: /topic/news}}
+"""
+
+
+async def slow(context):
+    await trio.sleep(1)
+    return AdapterResult.forward()
+
+
+def readers():
+    return registry_of(slow=slow)
+
+
+@pytest.mark.parametrize("queue", ["memory://", "broker://"])
+def test_routes_that_share_a_queue_share_its_messages(queue):
+    inputs = [(route, n) for n in range(6) for route in ("a", "b")]
+    report = simulate(HEAD + SHARED, registry=readers(), inputs=inputs, queue=queue).check()
+    assert len(report.ends("b")) + len(report.ends("c")) == 12
+    assert report.ends("b")
+    assert report.ends("c")
+
+
+def test_each_subscription_of_a_topic_must_end_what_was_published_to_it():
+    report = simulate(HEAD + TOPIC, registry=readers(), inputs=[("a", 1)], queue="broker://").check()
+    rows = report.trace.outcomes()
+    accepted = {"a": [rows[0][2]]}
+    judge = Conservation(load(readers(), TOPIC), accepted)
+    assert judge.broken(rows) == []
+    [lost] = judge.broken([row for row in rows if row[1] == "a"])
+    assert lost.text.startswith("route 'b' has no end of 1 of the messages published to route 'a'")
+    shared = Conservation(load(readers(), SHARED), {"b": [b"x"]})
+    [lost] = shared.broken([])
+    assert lost.text.startswith("routes 'b', 'c' have no end of 1 of the messages published to route 'b'")
+
+
+def test_a_message_to_a_topic_is_published_once_its_route_has_subscribed():
+    report = simulate(
+        HEAD + TOPIC,
+        registry=readers(),
+        inputs=[("a", 1)],
+        queue="broker://",
+        faults=[FailQueue(operation="receive", nth=1)],
+    ).check()
+    assert report.payloads("/topic/out") == [1]
+
+
+def test_faults_of_queues_do_not_hit_the_outside():
+    for seed in range(10):
+        report = simulate(
+            HEAD + TOPIC,
+            registry=readers(),
+            inputs=[("a", n) for n in range(5)],
+            queue="broker://",
+            faults=[FaultRates(until=10, fail_queue=0.3, drop_delivery=0.5)],
+            seed=seed,
+        ).check()
+        assert set(report.payloads("/topic/out")) == set(range(5))
+
+
+def test_an_execution_that_fails_is_started_again_before_the_last_input():
+    report = simulate(
+        HEAD + SHARED,
+        registry=readers(),
+        inputs=[Input("a", 1), Input("a", 2, at=60)],
+        queue="broker://",
+        faults=[FailQueue(operation="receive", nth=2)],
+    ).check()
+    started = [event.at_ns / 1e9 for event in report.trace if event.event == "> started"]
+    assert len(started) == 2
+    assert started[1] < 10
+
+
+def test_messages_in_memory_go_with_their_cancelled_execution():
+    report = simulate(
+        HEAD + SHARED, registry=readers(), inputs=[("a", 1), Input("a", 2, at=60)], faults=[CancelExecution(at=0.5)]
+    ).check()
+    assert report.ended
+    assert report.counts.cancellations == 1
