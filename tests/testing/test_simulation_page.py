@@ -214,6 +214,12 @@ def test_a_breaker_dies_with_its_process():
     assert sorted(band.state for band in found.bands) == ["alive", "open"]
 
 
+def test_breakers_by_key_are_open_until_the_last_is_not():
+    changes = ["closed -> open", "closed -> open", "open -> half_open", "half_open -> closed", "open -> half_open"]
+    noted_changes = [("~ breaker", change, {"process": 0, "route": "a", "stage": "b"}) for change in changes]
+    assert [band.state for band in picture(noted(*noted_changes), {"a": ["b"]}).bands] == ["open", "half_open"]
+
+
 def test_a_long_trace_has_a_bounded_page_with_the_trouble_in_the_middle(faulty):
     notes = [("* accepted", "x" * 1000, {"route": f"/queue/{n}"}) for n in range(100_000)]
     notes[50_000] = ("! fault", "the one in the middle", {"route": "/queue/a"})

@@ -3,6 +3,7 @@
 Kept separate from `page`, which makes HTML of them, because everything here is numbers and can be tested as such.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -166,23 +167,35 @@ def _ordered(lanes: set[Lane], routes: Mapping[str, Sequence[str]]) -> list[Lane
     return sorted(lanes, key=key)
 
 
+_NOT_CLOSED: Final = ("open", "half_open")
+"""States of breakers that are shown; of several breakers the first of these."""
+
+
 class _Spans:
     """Spans of breakers and processes, while the trace is read."""
 
     def __init__(self) -> None:
         self._bands: list[Band] = []
         self._open: dict[tuple[Lane, int], tuple[str, int]] = {}
+        self._breakers: dict[tuple[Lane, int], Counter[str]] = {}  # a stage with `key:` has several
 
     def note(self, event: TraceEvent) -> None:
         if event.event == "~ breaker":
-            state = event.detail.rpartition(" ")[2]
-            self._change(Lane(event.route, event.stage), event, "" if state == "closed" else state)
+            lane = Lane(event.route, event.stage)
+            before, _, after = event.detail.partition(" -> ")
+            states = self._breakers.setdefault((lane, event.process), Counter())
+            states[before] -= 1
+            states[after] += 1
+            state = next((each for each in _NOT_CLOSED if states[each] > 0), "")
+            if state != self._open.get((lane, event.process), ("", 0))[0]:
+                self._change(lane, event, state)
         elif event.event in {"> started", "> ended", "! crashed", "! cancelled"} and event.process >= 0:
             lane = Lane("processes", f"process {event.process}", is_queue=True)
             self._change(lane, event, "alive" if event.event == "> started" else "")
             if event.event != "> started":
                 for breaker, process in [each for each in self._open if each[1] == event.process]:
                     self._change(breaker, event._replace(process=process), "")  # a new process has new breakers
+                    self._breakers.pop((breaker, process), None)
 
     def _change(self, lane: Lane, event: TraceEvent, state: str) -> None:
         before = self._open.pop((lane, event.process), None)
