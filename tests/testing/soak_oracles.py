@@ -48,6 +48,8 @@ def _verdicts(tuple_: Drawn, settings: RunSettings, report: SimulationReport) ->
     if not report.ended:
         return
     pipeline = tuple_.subject.pipeline
+    if pipeline is not None and settings.is_smaller:
+        return  # the model is that of the whole pipeline
     if pipeline is not None:
         if not all(isinstance(each.payload, dict) and {"n", "kind"} <= each.payload.keys() for each in settings.inputs):
             return  # made smaller than the model knows
