@@ -1,5 +1,6 @@
 """A simulated run: what comes out, what the trace says, what is refused, and that the seed decides everything."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -323,3 +324,19 @@ def test_the_quick_clock_reads_what_trio_says():
             assert SimulatedClock(clock).monotonic_ns() == round(trio.current_time() * 1e9) > 0
 
     trio.run(main, clock=clock)
+
+
+def test_changes_of_limits_are_in_the_trace():
+    text = HEAD + (
+        "routes:\n  a:\n    inbound: {concurrency: 50}\n    backpressure: {algorithm: aimd, initial_concurrency: 4}\n"
+        "    adapters: [{name: work, type: call_it}]\n"
+    )
+    report = simulate(text, models=[StageModel(stage="a/work", time=Constant(0.1))], inputs={"a": range(100)}).check()
+    changes = [event.detail for event in report.trace if event.event == "~ limit"]
+    assert len(changes) > 2
+    numbers = [change.partition(",")[0].split(" -> ") for change in changes]
+    assert all(one[1] == other[0] for one, other in itertools.pairwise(numbers))
+    assert int(numbers[-1][1]) == report.executions[0].limits["a"].limit
+    fixed = text.replace("algorithm: aimd, initial_concurrency: 4", "algorithm: fixed, max_concurrency: 4")
+    again = simulate(fixed, models=[StageModel(stage="a/work", time=Constant(0.1))], inputs={"a": range(100)})
+    assert not any(event.event == "~ limit" for event in again.trace)

@@ -24,7 +24,7 @@ MOST_BANDS: Final = 1_000
 
 KINDS: Final = (
     "done", "retried", "failed", "skipped", "cancelled", "pending",
-    "completed", "filtered", "dead", "published", "left", "fault", "crash", "breaker", "queue", "log", "run",
+    "completed", "filtered", "dead", "published", "left", "fault", "crash", "breaker", "limit", "queue", "log", "run",
 )  # fmt: skip
 """Kinds of what is drawn: visits first, then instants."""
 VISITS: Final = 6
@@ -34,7 +34,14 @@ MARKED: Final = frozenset({"retried", "failed", "cancelled", "dead", "fault", "c
 
 _OF_STATUS: Final = {"completed": "done", "failed": "failed", "skipped": "skipped", "cancelled": "cancelled"}
 _OF_OUTCOME: Final = {"completed": "completed", "filtered": "filtered"}
-_OF_MARK: Final = {"> published": "published", "> refused": "fault", "< left": "left", "! fault": "fault"}
+_OF_MARK: Final = {
+    "> published": "published",
+    "> refused": "fault",
+    "< left": "left",
+    "! fault": "fault",
+    "~ breaker": "breaker",
+    "~ limit": "limit",
+}
 _OF_SIGN: Final = {"!": "crash", "*": "queue", "~": "log"}
 
 
@@ -139,7 +146,7 @@ def _drawn(event: TraceEvent, row: LineageEntry | OutcomeEntry | None, routes: M
     if isinstance(row, OutcomeEntry):
         return Drawn(event, _OF_OUTCOME.get(row.outcome, "dead"), lane, event.at_ns)
     kind = _OF_MARK.get(event.event) or _OF_SIGN.get(event.event[:1], "run")
-    return Drawn(event, "breaker" if event.event == "~ breaker" else kind, lane, event.at_ns)
+    return Drawn(event, kind, lane, event.at_ns)
 
 
 def _lane(event: TraceEvent, routes: Mapping[str, Sequence[str]]) -> Lane:

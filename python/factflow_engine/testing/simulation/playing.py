@@ -37,6 +37,7 @@ from factflow_engine.testing.simulation.faults import (
 )
 from factflow_engine.testing.simulation.faulty_storage import FaultyStorage, StorageFaults
 from factflow_engine.testing.simulation.inputs import Input
+from factflow_engine.testing.simulation.limit_notes import LimitNotes, has_moving_limits
 from factflow_engine.testing.simulation.oracle import Broken, unbalanced
 from factflow_engine.testing.simulation.process_seams import ProcessClock, seams_of_process
 from factflow_engine.testing.simulation.processes import CRASHED, SimulatedProcess, SimulatedProcesses
@@ -219,6 +220,8 @@ class Run:
     async def main(self) -> None:
         """Run the execution to its end, or until it is stopped."""
         trio.lowlevel.add_instrument(RoundPolling(self.assertions))
+        if has_moving_limits(self.config):
+            trio.lowlevel.add_instrument(LimitNotes(lambda: self._live, self.trace))
         settings = self._settings
         with world_of(settings.queue, self._simulation, settings.faults, self.trace) as self._world:
             await self._play()

@@ -40,7 +40,7 @@ const time = (micros, step) => {
 
 // Shapes of instants, around 0, 0.
 const SHAPES = {
-  published: "M-4 -4H4L0 4Z", left: "M-4 4H4L0 -4Z", fault: "M0 -5L5 0L0 5L-5 0Z", breaker: "M-1.5 -6H1.5V6H-1.5Z",
+  published: "M-4 -4H4L0 4Z", left: "M-4 4H4L0 -4Z", fault: "M0 -5L5 0L0 5L-5 0Z", breaker: "M-1.5 -6H1.5V6H-1.5Z", limit: "M-5 4V0H-1V-4H5V4Z",
   crash: "M-5 -3L-3 -5L0 -2L3 -5L5 -3L2 0L5 3L3 5L0 2L-3 5L-5 3L-2 0Z", log: "M-3 -3H3V3H-3Z",
   queue: "M-1.5 -2A2 2 0 1 1 -1.5 2A2 2 0 1 1 -1.5 -2Z", run: "M-1 -5H1V5H-1Z",
 };
