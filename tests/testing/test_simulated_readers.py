@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from factflow_engine.testing import simulate
-from factflow_engine.testing.simulation import CancelExecution, FailQueue, FaultRates, Input
+from factflow_engine.testing.simulation import CancelExecution, FailQueue, FailStage, FaultRates, Input, SlowStage
 from factflow_engine.testing.simulation.oracle import Conservation
 from factflow_protocols import AdapterResult
 from support.pipelines import load, registry_of
@@ -97,3 +97,11 @@ def test_messages_in_memory_go_with_their_cancelled_execution():
     ).check()
     assert report.ended
     assert report.counts.cancellations == 1
+
+
+def test_the_number_of_a_call_is_that_at_its_beginning():
+    faults = [SlowStage(stage="a/forward", nth=1, extra_seconds=5), FailStage(stage="a/forward", nth=2)]
+    text = HEAD + "routes:\n  a: {adapters: [{type: forward}]}\n"
+    report = simulate(text, registry=readers(), inputs=[("a", 1), Input("a", 2, at=1)], faults=faults).check()
+    assert len(report.fired) == 2
+    assert report.outcomes["failed"] == 1

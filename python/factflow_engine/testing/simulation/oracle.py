@@ -59,8 +59,12 @@ class Conservation:
         parents: dict[str, set[bytes]] = {route: set() for route in self.config.routes}
         targets: dict[tuple[str, str], list[tuple[str, ...]]] = {}
         became: dict[str, dict[bytes, list[tuple[str, ...]]]] = {route: {} for route in self.config.routes}
+        queues = {section.inbound.queue for section in self.config.routes.values()}
+        peers = {route: readers for queue in queues for readers in self._readers(queue) for route in readers}
         for _, route, message_id, parent_id, _, outcome, _, _, _, detail in outcomes:
             ended[route].add(message_id)
+            for peer in peers[route]:
+                became[peer].pop(message_id, None)  # delivered again: the last end counts, in whichever route it is
             if parent_id is not None:
                 parents[route].add(parent_id)
             if outcome == "completed" and detail is not None:

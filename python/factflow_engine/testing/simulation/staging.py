@@ -260,19 +260,19 @@ class _Around:
     async def _begin_faults(self, context: PipelineContext) -> FailStage | None:
         """Let the faults of this call happen; return one that is to happen at its end."""
         plan, staging = self._plan, self._staging
-        at_end, now = None, staging.now()
+        at_end, now, number = None, staging.now(), plan.calls  # others may begin while this one sleeps
         drawn = staging.drawn(plan)
         for fault in plan.faults if drawn is None else [*plan.faults, drawn]:
             if isinstance(fault, SlowStage):
                 in_time = fault.from_seconds <= now <= fault.from_seconds + fault.seconds
-                if in_time if fault.nth is None else fault.nth == plan.calls:
+                if in_time if fault.nth is None else fault.nth == number:
                     staging.note(plan, self._process, context, fault)
                     await trio.sleep(fault.extra_seconds)
             elif isinstance(fault, StickStage):
-                if fault.nth == plan.calls:
+                if fault.nth == number:
                     staging.note(plan, self._process, context, fault)
                     await trio.sleep_forever()
-            elif isinstance(fault, FailStage) and fault.nth == plan.calls:
+            elif isinstance(fault, FailStage) and fault.nth == number:
                 staging.note(plan, self._process, context, fault)
                 if not fault.done:
                     raise SimulatedFailureError(repr(fault))
