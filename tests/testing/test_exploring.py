@@ -246,3 +246,21 @@ def test_a_deterministic_run_is_said_to_be_one():
         faults=[FaultRates(until=30, duplicate=0.1, crash_seconds=10, lose_lease=0.1)],
     ).check()
     assert len(found.digest) == 64
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"jobs": "2"}, "jobs: expected a number from 1, got '2'"),
+        ({"stop_at": 0}, "stop_at: expected a number from 1, got 0"),
+        ({"check": 5}, "check: expected a function, or None, got 5"),
+        ({"progress": 5}, "progress: expected a function"),
+        ({"seeds": 5}, "seeds: expected a list of whole numbers, got 5"),
+        ({"seeds": ["a"]}, "seeds, element 1: expected whole numbers, got 'a'"),
+        ({"seeds": []}, "seeds: expected one at least"),
+        ({"faults": lambda _: [1]}, "faults, element 1: expected faults"),
+    ],
+)
+def test_a_campaign_refuses_what_it_cannot_use(options, said):
+    with pytest.raises(SimulationError, match=said):
+        explore(RARE, registry=registry_of(), inputs=orders, **options)

@@ -20,7 +20,7 @@ from factflow_engine.testing.simulation.inputs import inputs_of
 from factflow_engine.testing.simulation.loading import load_for_simulation
 from factflow_engine.testing.simulation.models import StageChange
 from factflow_engine.testing.simulation.run import play
-from factflow_engine.testing.simulation.settings import RunSettings
+from factflow_engine.testing.simulation.settings import RunSettings, listed
 from factflow_engine.testing.simulation.trace import Trace
 
 _CONTEXT: Final = 5
@@ -85,14 +85,15 @@ def check_determinism(
     What differs only between processes, such as the order of a set of texts, shows in the digest: compare that of
     processes with different PYTHONHASHSEED.
     """
-    loaded, known = load_for_simulation(config, registry, models, operators)
+    changes = listed("models", models, StageChange, "models, such as StageModel(stage='route/stage')")
+    loaded, known = load_for_simulation(config, registry, changes, operators)
     settings = RunSettings(
         config=loaded,
         registry=known,
         inputs=inputs_of(inputs),
         seed=seed,
-        faults=tuple(faults),
-        models=tuple(models),
+        faults=listed("faults", faults, Fault, "faults, such as Crash(at=1)"),
+        models=changes,
         until=until,
         queue=queue,
         processes=processes,

@@ -22,8 +22,9 @@ from factflow_engine.testing.simulation.models import StageChange
 from factflow_engine.testing.simulation.oracle import Broken
 from factflow_engine.testing.simulation.report import SimulationCounts, SimulationReport
 from factflow_engine.testing.simulation.run import play
-from factflow_engine.testing.simulation.settings import RunSettings
+from factflow_engine.testing.simulation.settings import RunSettings, listed
 from factflow_engine.testing.simulation.shrinking import MOST_RUNS, Shrinking
+from factflow_engine.testing.simulation.values import is_count
 
 Inputs = Mapping[str, Iterable[Any]] | Iterable[Input | tuple[Any, ...]]
 Check = Callable[[SimulationReport], object]
@@ -112,9 +113,14 @@ def explore(
         SimulationError: Arguments do not fit together.
         ConfigurationError: The configuration has errors.
     """
-    loaded, known = load_for_simulation(config, registry, models, operators)
-    if jobs < 1:
-        raise SimulationError(f"jobs: expected a number from 1, got {jobs}")
+    changes = listed("models", models, StageChange, "models, such as StageModel(stage='route/stage')")
+    loaded, known = load_for_simulation(config, registry, changes, operators)
+    for name, number in (("jobs", jobs), ("stop_at", stop_at)):
+        if not is_count(number):
+            raise SimulationError(f"{name}: expected a number from 1, got {number!r}")
+    for name, function in (("check", check), ("progress", progress)):
+        if function is not None and not callable(function):
+            raise SimulationError(f"{name}: expected a function, or None, got {function!r}")
     fixed = None if callable(inputs) else inputs_of(inputs)
 
     def settings_of(seed: int) -> RunSettings:
@@ -123,8 +129,8 @@ def explore(
             registry=known,
             inputs=inputs_of(inputs(seed)) if callable(inputs) else fixed or (),
             seed=seed,
-            faults=tuple(faults(seed) if callable(faults) else faults),
-            models=tuple(models),
+            faults=listed("faults", faults(seed) if callable(faults) else faults, Fault, "faults, such as Crash(at=1)"),
+            models=changes,
             until=until,
             queue=queue,
             processes=processes,
@@ -135,7 +141,9 @@ def explore(
         return _judged(play(settings), check)
 
     totals = CampaignTotals(sometimes=sometimes)
-    seeds = list(seeds)
+    seeds = listed("seeds", seeds, int, "whole numbers")
+    if not seeds:
+        raise SimulationError("seeds: expected one at least, got none")
     played = Played([], SimulationCounts(runs=0), totals)
     if jobs == 1:
         play_all(seeds, settings_of, judged, played, stop_at, progress)
@@ -182,14 +190,15 @@ def shrink(
     Raises:
         SimulationError: Run again, it does not fail.
     """
-    loaded, known = load_for_simulation(report.config, registry, models, operators)
+    changes = listed("models", models, StageChange, "models, such as StageModel(stage='route/stage')")
+    loaded, known = load_for_simulation(report.config, registry, changes, operators)
     settings = RunSettings(
         config=loaded,
         registry=known,
         inputs=tuple(report.inputs),
         seed=report.seed,
         faults=tuple(report.faults),
-        models=tuple(models),
+        models=changes,
         until=report.until,
         queue=report.queue,
         processes=report.processes,

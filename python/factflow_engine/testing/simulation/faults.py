@@ -10,11 +10,11 @@ Seconds are virtual, from the beginning of the run.
 """
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, ClassVar, Final, Literal, TypeGuard
+from typing import Any, ClassVar, Final, Literal
 
+from factflow_engine.testing.simulation.values import is_count, is_number, is_time
 from factflow_protocols import FactflowError
 
 
@@ -25,21 +25,6 @@ class FaultPlanError(FactflowError, ValueError):
 def _require(is_so: bool, name: str, expected: str, got: object) -> None:  # noqa: FBT001 - a condition
     if not is_so:
         raise FaultPlanError(f"{name}: expected {expected}, got {got!r}")
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    """True for a number that a float can hold: of an int, `math.isfinite` would ask for that by an error."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return False
-    return abs(value) <= sys.float_info.max
-
-
-def _is_time(value: object) -> bool:
-    return _is_number(value) and value >= 0
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,20 +44,20 @@ class Fault:
             if field.name in {"nth", "step"} and value is None and field.default is None:
                 continue
             if field.name in {"nth", "behind", "step"}:
-                _require(_is_count(value), name, "a number from 1", value)
+                _require(is_count(value), name, "a number from 1", value)
             elif field.name in {"at", "restart_after"} and value is None:
                 continue
             elif field.name in {"at", "restart_after", "seconds", "from_seconds"} and not (
                 self.kind == "step_clock" and field.name == "seconds"
             ):
-                _require(_is_time(value), name, "seconds, 0 or more", value)
+                _require(is_time(value), name, "seconds, 0 or more", value)
             elif field.name == "queue":
                 _require(isinstance(value, str) and value.startswith("/"), name, "a name such as '/queue/parse'", value)
             elif field.name == "stage":
                 _require(isinstance(value, str) and value.count("/") == 1, name, "'route/stage'", value)
             elif field.name == "process" and (value is not None or field.type is int):
                 _require(
-                    _is_count(value) or (value == 0 and type(value) is int), name, "a process's number, from 0", value
+                    is_count(value) or (value == 0 and type(value) is int), name, "a process's number, from 0", value
                 )
             elif field.name == "done":
                 _require(isinstance(value, bool), name, "true or false", value)
@@ -240,7 +225,7 @@ class StepClock(Fault):
 
     def __post_init__(self) -> None:
         Fault.__post_init__(self)
-        _require(_is_number(self.seconds), "StepClock.seconds", "a finite number of seconds", self.seconds)
+        _require(is_number(self.seconds), "StepClock.seconds", "a finite number of seconds", self.seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,7 +239,7 @@ class SkewClock(Fault):
     def __post_init__(self) -> None:
         Fault.__post_init__(self)
         _require(
-            _is_number(self.rate) and 0 < self.rate <= 100,
+            is_number(self.rate) and 0 < self.rate <= 100,
             "SkewClock.rate",
             "a rate above 0, at most 100",
             self.rate,
@@ -282,7 +267,7 @@ class SlowStage(Fault):
 
     def __post_init__(self) -> None:
         Fault.__post_init__(self)
-        _require(_is_time(self.extra_seconds), "SlowStage.extra_seconds", "seconds, 0 or more", self.extra_seconds)
+        _require(is_time(self.extra_seconds), "SlowStage.extra_seconds", "seconds, 0 or more", self.extra_seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,11 +323,11 @@ class FaultRates(Fault):
         for field in fields(self):
             value, name = getattr(self, field.name), f"FaultRates.{field.name}"
             if field.name == "until":
-                _require(value is None or _is_time(value), name, "seconds, or None for no end", value)
+                _require(value is None or is_time(value), name, "seconds, or None for no end", value)
             elif field.name.endswith("_seconds"):
-                _require(_is_time(value), name, "seconds, 0 or more", value)
+                _require(is_time(value), name, "seconds, 0 or more", value)
             else:
-                _require(_is_time(value) and value <= 1, name, "a probability, 0 to 1", value)
+                _require(is_time(value) and value <= 1, name, "a probability, 0 to 1", value)
 
 
 KINDS: Final[Mapping[str, type[Fault]]] = {

@@ -3,11 +3,11 @@
 Kept separate from the run because tests, strategies and printed lines make them, too.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from factflow_engine.testing.simulation.values import is_time
 from factflow_protocols import FactflowError
 
 
@@ -34,12 +34,18 @@ class Input:
     at: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the time.
+        """Check what needs no configuration.
 
         Raises:
-            InputError: It is not one.
+            InputError: A field has an impossible value.
         """
-        if not (math.isfinite(self.at) and self.at >= 0):
+        if not isinstance(self.route, str):
+            raise InputError(f"Input.route: expected the id of a route, got {self.route!r}")
+        if self.key is not None and not isinstance(self.key, str):
+            raise InputError(f"Input.key: expected a text or None, got {self.key!r}; write key=str(...)")
+        if self.headers is not None and not isinstance(self.headers, Mapping):
+            raise InputError(f"Input.headers: expected a mapping or None, got {self.headers!r}")
+        if not is_time(self.at):
             raise InputError(f"Input.at: expected seconds, 0 or more, got {self.at!r}")
 
     def __repr__(self) -> str:
@@ -62,10 +68,15 @@ def inputs_of(given: Mapping[str, Iterable[Any]] | Iterable[Input | tuple[Any, .
         InputError: Something else is among them.
     """
     if isinstance(given, Mapping):
-        by_route: Mapping[Any, Iterable[Any]] = given
+        by_route: Mapping[Any, Any] = given
+        for route, payloads in by_route.items():
+            if isinstance(payloads, (str, bytes, Mapping)) or not isinstance(payloads, Iterable):
+                raise InputError(f"inputs[{route!r}]: expected a list of payloads, got {payloads!r}; write [...]")
         found = [Input(route, payload) for route, payloads in by_route.items() for payload in payloads]
-    else:
+    elif isinstance(given, Iterable):
         found = [_input_of(each) for each in given]
+    else:
+        raise InputError(f"inputs: expected a list of inputs, or payloads by route, got {given!r}")
     return tuple(sorted(found, key=lambda each: each.at))
 
 

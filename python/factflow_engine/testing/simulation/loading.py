@@ -14,6 +14,7 @@ from factflow_engine.adapters.class_checks import check_type_name
 from factflow_engine.conditions import OperatorRegistry
 from factflow_engine.config import PipelineConfigLoader, PipelineGlobalConfig
 from factflow_engine.errors import AdapterNotFoundError, AdapterRegistrationError
+from factflow_engine.testing.simulation.errors import SimulationError
 from factflow_engine.testing.simulation.models import Replace, StageChange, StageModel
 from factflow_protocols import AdapterResult, PipelineAdapter, PipelineContext
 
@@ -84,7 +85,16 @@ def load_for_simulation(
     Raises:
         ConfigurationError: The configuration has errors.
         AdapterNotFoundError: A stage without a model is of a type that is not registered.
+        SimulationError: An argument is of another type.
     """
+    for name, given, kind in (
+        ("config", config, (PipelineGlobalConfig, Path, str)),
+        ("registry", registry, (ValidatingAdapterRegistry, type(None))),
+        ("operators", operators, (OperatorRegistry, type(None))),
+    ):
+        if not isinstance(given, kind):
+            what = " or ".join("None" if each is type(None) else each.__name__ for each in kind)
+            raise SimulationError(f"{name}: expected {what}, got {given!r}")
     known = ValidatingAdapterRegistry() if registry is None else registry
     standing = StandingInRegistry(known)
     if isinstance(config, PipelineGlobalConfig):

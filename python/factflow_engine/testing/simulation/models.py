@@ -7,9 +7,10 @@ With a model a pipeline can be simulated before its adapters exist, and without 
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from factflow_engine.seams import Randomness
+from factflow_engine.testing.simulation.values import is_count, is_number, is_time
 from factflow_protocols import AdapterResult, FactflowError, PipelineContext
 
 Process = Callable[[PipelineContext], AdapterResult | Awaitable[AdapterResult | None] | None]
@@ -25,10 +26,7 @@ def _check(is_so: bool, name: str, expected: str, got: object) -> None:  # noqa:
         raise StageModelError(f"{name}: expected {expected}, got {got!r}")
 
 
-def _is_duration(value: float) -> bool:
-    return math.isfinite(value) and value >= 0
-
-
+@runtime_checkable
 class ServiceTime(Protocol):
     """Distribution of the seconds that a call takes alone."""
 
@@ -45,7 +43,7 @@ class Constant:
 
     def __post_init__(self) -> None:
         """Check the time."""
-        _check(_is_duration(self.seconds), "Constant.seconds", "seconds, 0 or more", self.seconds)
+        _check(is_time(self.seconds), "Constant.seconds", "seconds, 0 or more", self.seconds)
 
     def draw(self, randomness: Randomness) -> float:
         """See `ServiceTime`."""
@@ -67,8 +65,8 @@ class Lognormal:
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        _check(_is_duration(self.median) and self.median > 0, "Lognormal.median", "seconds above 0", self.median)
-        _check(0 <= self.sigma <= 5, "Lognormal.sigma", "a number from 0 to 5", self.sigma)
+        _check(is_time(self.median) and self.median > 0, "Lognormal.median", "seconds above 0", self.median)
+        _check(is_time(self.sigma) and self.sigma <= 5, "Lognormal.sigma", "a number from 0 to 5", self.sigma)
 
     def draw(self, randomness: Randomness) -> float:
         """See `ServiceTime`. Box and Muller's method."""
@@ -88,8 +86,13 @@ class Bimodal:
     def __post_init__(self) -> None:
         """Check the fields."""
         for name in ("quick", "slow"):
-            _check(_is_duration(getattr(self, name)), f"Bimodal.{name}", "seconds, 0 or more", getattr(self, name))
-        _check(0 <= self.slow_share <= 1, "Bimodal.slow_share", "a share from 0 to 1", self.slow_share)
+            _check(is_time(getattr(self, name)), f"Bimodal.{name}", "seconds, 0 or more", getattr(self, name))
+        _check(
+            is_time(self.slow_share) and self.slow_share <= 1,
+            "Bimodal.slow_share",
+            "a share from 0 to 1",
+            self.slow_share,
+        )
 
     def draw(self, randomness: Randomness) -> float:
         """See `ServiceTime`."""
@@ -106,15 +109,15 @@ class Outage:
     def __post_init__(self) -> None:
         """Check that the end comes after the beginning."""
         _check(
-            _is_duration(self.from_seconds) and self.until_seconds > self.from_seconds,
+            is_time(self.from_seconds) and is_number(self.until_seconds) and self.until_seconds > self.from_seconds,
             "Outage",
             "from_seconds of 0 or more, and until_seconds after that",
             (self.from_seconds, self.until_seconds),
         )
 
 
-def _check_stage(what: object, stage: str) -> None:
-    _check(stage.count("/") == 1, f"{type(what).__name__}.stage", "'route/stage'", stage)
+def _check_stage(what: object, stage: object) -> None:
+    _check(isinstance(stage, str) and stage.count("/") == 1, f"{type(what).__name__}.stage", "'route/stage'", stage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,10 +145,17 @@ class StageModel:
     def __post_init__(self) -> None:
         """Check the fields."""
         _check_stage(self, self.stage)
-        _check(0 <= self.errors <= 1, "StageModel.errors", "a share from 0 to 1", self.errors)
+        _check(is_time(self.errors) and self.errors <= 1, "StageModel.errors", "a share from 0 to 1", self.errors)
         for name in ("capacity", "knee"):
             value = getattr(self, name)
-            _check(value is None or value >= 1, f"StageModel.{name}", "a number from 1, or None", value)
+            _check(value is None or is_count(value), f"StageModel.{name}", "a number from 1, or None", value)
+        _check(isinstance(self.time, ServiceTime), "StageModel.time", "a service time, such as Constant(1)", self.time)
+        outages: Any = self.outages
+        are_outages = isinstance(outages, tuple) and all(isinstance(each, Outage) for each in outages)
+        _check(are_outages, "StageModel.outages", "a tuple of Outage(...)", self.outages)
+        _check(
+            self.process is None or callable(self.process), "StageModel.process", "a function, or None", self.process
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +166,9 @@ class Replace:
     process: Process
 
     def __post_init__(self) -> None:
-        """Check the stage's name."""
+        """Check the fields."""
         _check_stage(self, self.stage)
+        _check(callable(self.process), "Replace.process", "a function", self.process)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +182,9 @@ class Weave:
     before: Callable[[PipelineContext], Any]
 
     def __post_init__(self) -> None:
-        """Check the stage's name."""
+        """Check the fields."""
         _check_stage(self, self.stage)
+        _check(callable(self.before), "Weave.before", "a function", self.before)
 
 
 @dataclass(frozen=True, slots=True)

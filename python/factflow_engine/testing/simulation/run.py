@@ -23,7 +23,7 @@ from factflow_engine.testing.simulation.models import StageChange
 from factflow_engine.testing.simulation.oracle import Broken, Conservation
 from factflow_engine.testing.simulation.playing import Run
 from factflow_engine.testing.simulation.report import SimulationCounts, SimulationReport
-from factflow_engine.testing.simulation.settings import RunSettings
+from factflow_engine.testing.simulation.settings import RunSettings, decisions_of, listed
 from factflow_engine.testing.simulation.trace import Trace, logged
 
 
@@ -71,18 +71,19 @@ def simulate(
         SimulationError: Arguments do not fit together, such as an input for a route that is not there.
         ExecutionStartError: The execution cannot be started.
     """
-    loaded, known = load_for_simulation(config, registry, models, operators)
+    changes = listed("models", models, StageChange, "models, such as StageModel(stage='route/stage')")
+    loaded, known = load_for_simulation(config, registry, changes, operators)
     settings = RunSettings(
         config=loaded,
         registry=known,
         inputs=inputs_of(inputs),
         seed=seed,
-        faults=tuple(faults),
-        models=tuple(models),
+        faults=listed("faults", faults, Fault, "faults, such as Crash(at=1)"),
+        models=changes,
         until=until,
         queue=queue,
         processes=processes,
-        schedule=None if schedule is None else tuple(sorted(schedule)),
+        schedule=decisions_of(schedule),
         operators=operators,
     )
     return play(settings)

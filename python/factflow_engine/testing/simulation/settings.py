@@ -3,9 +3,9 @@
 Kept separate from the run because shrinking and campaigns change them and run again.
 """
 
-import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
@@ -26,6 +26,7 @@ from factflow_engine.testing.simulation.faults import (
 )
 from factflow_engine.testing.simulation.inputs import Input
 from factflow_engine.testing.simulation.models import StageChange
+from factflow_engine.testing.simulation.values import is_count, is_time, is_whole
 
 QUEUES: Final = ("memory://", "broker://", "sqlite://")
 """URLs of queues that a run may have."""
@@ -65,6 +66,8 @@ class RunSettings:
         Raises:
             SimulationError: Arguments do not fit together.
         """
+        if not is_whole(self.seed):
+            raise SimulationError(f"seed: expected a whole number, got {self.seed!r}")
         for place, each in enumerate(self.inputs, 1):
             if each.route not in self.config.routes:
                 raise SimulationError(
@@ -73,13 +76,16 @@ class RunSettings:
                 )
         if self.queue not in QUEUES:
             raise SimulationError(f"queue: expected {', '.join(QUEUES)}, got {self.queue!r}")
-        if self.until is not None and not (math.isfinite(self.until) and self.until >= 0):
+        if self.until is not None and not is_time(self.until):
             raise SimulationError(f"until: expected seconds, 0 or more, or None, got {self.until!r}")
         self._check_faults()
         for change in self.models:
             self._check_stage(change, change.stage)
-        if self.processes < 1:
-            raise SimulationError(f"processes: expected a number from 1, got {self.processes}")
+        if not is_count(self.processes):
+            raise SimulationError(f"processes: expected a number from 1, got {self.processes!r}")
+        for number in self.schedule or ():
+            if not is_count(number):
+                raise SimulationError(f"schedule: expected numbers of decisions, from 1, got {number!r}")
         if self.queue == "memory://" and self.processes > 1:
             raise SimulationError(
                 f"processes={self.processes}: messages in memory belong to one process; write queue='broker://'"
@@ -133,3 +139,27 @@ class RunSettings:
                 raise SimulationError(
                     f"{type(fault).__name__}.process: expected a number below processes={self.processes}, got {number}"
                 )
+
+
+def listed(name: str, given: object, kind: Any, expected: str) -> tuple[Any, ...]:
+    """Return the elements of an argument, all of them instances of `kind`.
+
+    Raises:
+        SimulationError: It is no list, or something else is in it.
+    """
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise SimulationError(f"{name}: expected a list of {expected}, got {given!r}; write [...]")
+    found = tuple(given)
+    for place, each in enumerate(found, 1):
+        if not isinstance(each, kind):
+            raise SimulationError(f"{name}, element {place}: expected {expected}, got {each!r}")
+    return found
+
+
+def decisions_of(schedule: object) -> tuple[int, ...] | None:
+    """Return the numbers of the decisions that are shuffled, in order; None for all.
+
+    Raises:
+        SimulationError: It is no list of numbers.
+    """
+    return None if schedule is None else tuple(sorted(listed("schedule", schedule, int, "numbers of decisions")))
