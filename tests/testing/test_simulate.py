@@ -1,6 +1,7 @@
 """A simulated run: what comes out, what the trace says, what is refused, and that the seed decides everything."""
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -265,6 +266,28 @@ def test_the_oracle_misses_what_is_taken_away():
         broken = conservation.broken(outcomes[:place] + outcomes[place + 1 :])
         assert broken, f"the loss of {row} was not noticed"
         assert broken[0].name == "nothing is lost"
+
+
+@pytest.mark.parametrize("queue", ["memory://", "broker://", "sqlite://"])
+@pytest.mark.parametrize("read", ["/queue/x", "/topic/x"])
+def test_routes_that_read_one_queue_or_topic_lose_nothing(queue, read):
+    text = (
+        HEAD
+        + f"""routes:
+  a: {{outbound: [{{queue: {read}}}]}}
+  b: {{inbound: {{queue: {read}}}, outbound: [{{queue: /queue/b_out, external: true}}]}}
+  c: {{inbound: {{queue: {read}}}, outbound: [{{queue: /topic/c_out, external: true}}]}}
+"""
+    )
+    report = simulate(text, inputs={"a": range(10), "b": range(4)}, queue=queue).check()
+    left = sum(map(len, report.outputs.values()))
+    assert left == (14 if read.startswith("/queue") else 28)
+
+
+def test_many_messages_at_one_instant_are_no_circle():
+    routes = {f"r{n}": {"adapters": [], "outbound": [{"route": f"r{n + 1}"}]} for n in range(5)}
+    text = json.dumps({"version": "1.0", "routes": {**routes, "r5": {}}}) + "\n"
+    assert simulate(text, inputs={"r0": range(20_000)}).check().counts.ends == 120_000
 
 
 # -- what is refused -------------------------------------------------------------------------------------------------------

@@ -58,6 +58,9 @@ RESTART_SECONDS: Final = 1.0
 MOST_READINGS: Final = 400_000
 """Readings of the clock at one instant after which a run is taken for one that never ends: a second or two of ours."""
 
+MOST_READINGS_OF_AN_INPUT: Final = 200
+"""Readings that each input adds to these: a message costs some six in each route."""
+
 _CREEP_SECONDS: Final = 1e-3
 
 GRACE_SECONDS: Final = 600.0
@@ -114,13 +117,14 @@ class _RunClock:
     Args:
         virtual: The virtual clock.
         noticed: Called once.
+        most: Readings at one instant after which it is called.
 
     Attributes:
         monotonic_ns: See `seams.Clock`. A closure, because it is called for every message.
     """
 
-    def __init__(self, virtual: trio.testing.MockClock, noticed: Callable[[], object]) -> None:
-        read, read_ns, left = -1.0, 0, MOST_READINGS
+    def __init__(self, virtual: trio.testing.MockClock, noticed: Callable[[], object], most: int) -> None:
+        read, read_ns, left = -1.0, 0, most
 
         def monotonic_ns() -> int:
             nonlocal read, read_ns, left
@@ -128,7 +132,7 @@ class _RunClock:
             if now != read:
                 read, read_ns = now, round(now * 1e9)
                 if left > 0:
-                    left = MOST_READINGS
+                    left = most
             left -= 1
             if left <= 0:
                 if not left:
@@ -168,7 +172,8 @@ class Run:
         self.virtual: Final = trio.testing.MockClock(autojump_threshold=0)
         simulation = Simulation(settings.seed, self.virtual)
         self._simulation = simulation
-        self._clock = clock = _RunClock(self.virtual, self._livelocked)
+        most_readings = MOST_READINGS + MOST_READINGS_OF_AN_INPUT * len(settings.inputs)
+        self._clock = clock = _RunClock(self.virtual, self._livelocked, most_readings)
         self._is_clock_wrong = any(isinstance(fault, (StepClock, SkewClock)) for fault in settings.faults)
         self.trace: Final = TraceLog(clock)
         self.assertions: Final = Assertions(now=self._now)
