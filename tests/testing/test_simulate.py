@@ -27,6 +27,7 @@ from factflow_engine.testing.simulation.models import (
     Weave,
 )
 from factflow_engine.testing.simulation.oracle import Conservation
+from factflow_engine.testing.simulation.playing import Run
 from factflow_engine.testing.virtual_time import SimulatedClock
 from factflow_protocols import AdapterResult
 from support.pipelines import forward, registry_of
@@ -260,7 +261,10 @@ def test_the_oracle_misses_what_is_taken_away():
     report = shop()
     outcomes = list(report.trace.outcomes())
     accepted = {"orders": [row[2] for row in outcomes if row[1] == "orders"]}
-    conservation = Conservation(report.config, accepted)
+    left = {queue: {bytes.fromhex(each.message_id) for each in found} for queue, found in report.outputs.items()}
+    for found in left.values():
+        found.update(accepted["orders"], (row[2] for row in outcomes if row[1] == "letters"))
+    conservation = Conservation(report.config, accepted, left)
     assert conservation.broken(outcomes) == []
     for place, row in enumerate(outcomes):
         broken = conservation.broken(outcomes[:place] + outcomes[place + 1 :])
@@ -288,6 +292,24 @@ def test_many_messages_at_one_instant_are_no_circle():
     routes = {f"r{n}": {"adapters": [], "outbound": [{"route": f"r{n + 1}"}]} for n in range(5)}
     text = json.dumps({"version": "1.0", "routes": {**routes, "r5": {}}}) + "\n"
     assert simulate(text, inputs={"r0": range(20_000)}).check().counts.ends == 120_000
+
+
+@pytest.mark.parametrize("queue", ["memory://", "broker://", "sqlite://"])
+@pytest.mark.parametrize("lost", ["/queue/small", "/queue/sent", "/queue/dead"])
+def test_what_does_not_leave_is_noticed(monkeypatch, queue, lost):
+    has_left = Run._has_left
+
+    def lossy(run, name, message, at):
+        if name != lost:
+            has_left(run, name, message, at)
+
+    models = [StageModel(stage="letters/send", errors=0.9)]
+    options = {"inputs": {"orders": [{"pieces": n} for n in range(12)]}, "seed": 1, "queue": queue}
+    report = shop(models, **options).check()
+    assert set(report.outputs) == {"/queue/small", "/queue/sent", "/queue/dead"}
+    monkeypatch.setattr(Run, "_has_left", lossy)
+    with pytest.raises(SimulationFailedError, match=f"nothing is lost: queue '{lost}' has given out none of"):
+        shop(models, **options).check()
 
 
 # -- what is refused -------------------------------------------------------------------------------------------------------

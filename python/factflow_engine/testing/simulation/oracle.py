@@ -44,10 +44,12 @@ class Conservation:
     Attributes:
         config: The configuration.
         accepted: Ids of messages that were published to a route from outside.
+        left: Ids of the messages that left, and of their parents, by queue.
     """
 
     config: "PipelineGlobalConfig"
     accepted: Mapping[str, Sequence[bytes]]
+    left: Mapping[str, set[bytes]]
 
     def broken(self, outcomes: Iterable[Sequence[Any]]) -> list[Broken]:
         """Return what was lost, in a run that has completed.
@@ -57,6 +59,8 @@ class Conservation:
         """
         ended: dict[str, set[bytes]] = {route: set() for route in self.config.routes}
         parents: dict[str, set[bytes]] = {route: set() for route in self.config.routes}
+        parents.update(self.left)
+        dead: dict[str, list[bytes]] = {}
         targets: dict[tuple[str, str], list[tuple[str, ...]]] = {}
         became: dict[str, dict[bytes, list[tuple[str, ...]]]] = {route: {} for route in self.config.routes}
         queues = {section.inbound.queue for section in self.config.routes.values()}
@@ -73,6 +77,8 @@ class Conservation:
                     to = targets[route, detail] = self._readers_of(detail)
                 if to:
                     became[route][message_id] = to
+            elif outcome == "dead_lettered":
+                dead.setdefault(route, []).append(message_id)
         broken = []
         for route, ids in self.accepted.items():
             for readers in self._readers(self.config.routes[route].inbound.queue):
@@ -83,9 +89,19 @@ class Conservation:
             lost_in: dict[tuple[str, ...], list[bytes]] = {}
             for message_id, to in by_message.items():
                 for readers in to:
-                    if not any(message_id in parents[reader] for reader in readers):
+                    if not any(message_id in parents.get(reader, ()) for reader in readers):
                         lost_in.setdefault(readers, []).append(message_id)
             broken += [_lost(readers, f"that route {route!r} sent", ids) for readers, ids in lost_in.items()]
+        for route, ids in dead.items():
+            for readers in self._readers(str(self.config.routes[route].error_handling.dead_letter_queue)):
+                # in memory a dead letter has the id of the message, elsewhere that is its parent
+                lost = [
+                    each
+                    for each in ids
+                    if not any(each in parents.get(name, ()) or each in ended.get(name, ()) for name in readers)
+                ]
+                if lost:
+                    broken.append(_lost(readers, f"that route {route!r} gave up", lost))
         return broken
 
     def _readers_of(self, detail: str) -> list[tuple[str, ...]]:
@@ -96,20 +112,26 @@ class Conservation:
         return [readers for queue in queues for readers in self._readers(queue)]
 
     def _readers(self, queue: str) -> list[tuple[str, ...]]:
-        """Return the routes that read a queue, by subscription."""
+        """Return the routes that read a queue, by subscription.
+
+        A queue that none reads stands for itself: its messages leave through it. A topic that none reads keeps nothing.
+        """
         found: dict[str, list[str]] = {}
         for route, section in self.config.routes.items():
             if section.inbound.queue == queue:
                 subscription = section.inbound.subscription if is_topic(queue) else ""
                 found.setdefault(subscription, []).append(route)
+        if not found and not is_topic(queue):
+            return [(queue,)]
         return [tuple(routes) for routes in found.values()]
 
 
 def _lost(readers: Sequence[str], which: str, ids: Sequence[bytes]) -> Broken:
     routes = f"route {readers[0]!r} has" if len(readers) == 1 else f"routes {', '.join(map(repr, readers))} have"
+    noted = f"queue {readers[0]!r} has given out none" if readers[0].startswith("/") else f"{routes} no end"
     named = ", ".join(each.hex() for each in ids[:_MOST_NAMED])
     more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
-    return Broken(name="nothing is lost", text=f"{routes} no end of {len(ids)} of the messages {which}: {named}{more}")
+    return Broken(name="nothing is lost", text=f"{noted} of {len(ids)} of the messages {which}: {named}{more}")
 
 
 def unbalanced(report: ExecutionReport) -> list[Broken]:

@@ -158,6 +158,7 @@ class Run:
         counted: Numbers of breakers' openings, of cancellations and of crashes.
         executions: Reports of the executions that have ended.
         outputs: Messages that have left, by queue.
+        left: Their ids, and those of their parents, by queue.
         accepted: Ids of the messages that were published from outside, by route.
         broken: What did not hold so far.
         config: The configuration as it is run, without stores outside.
@@ -188,6 +189,7 @@ class Run:
         )
         self.executions: Final[list[ExecutionReport]] = []
         self.outputs: Final[dict[str, list[Output]]] = {}
+        self.left: Final[dict[str, set[bytes]]] = {}
         self.accepted: Final[dict[str, list[bytes]]] = {route: [] for route in config.routes}
         self.broken: Final[list[Broken]] = []
         self.has_ended = False
@@ -233,7 +235,7 @@ class Run:
 
     async def _play(self) -> None:
         async with trio.open_nursery() as outside:
-            await self._world.open(outside, _leaving(self.config), self._left)
+            await self._world.open(outside, _leaving(self.config), self._has_left)
             async with SimulatedProcesses() as processes, trio.open_nursery() as helpers:
                 self._processes = processes
                 helpers.start_soon(self._stop_in_time, processes)
@@ -390,8 +392,12 @@ class Run:
             self.trace.note("> published", repr(each.payload), route=each.route, message_id=frame.message_id)
         return frames
 
-    def _left(self, queue: str, message: QueueMessage, at: float) -> None:
+    def _has_left(self, queue: str, message: QueueMessage, at: float) -> None:
         payload = unpack(message.payload)
+        ids = self.left.setdefault(queue, set())
+        ids.add(message.message_id)
+        if message.parent_id is not None:
+            ids.add(message.parent_id)
         self.outputs.setdefault(queue, []).append(
             Output(
                 at=at,
