@@ -6,7 +6,7 @@ A failing run is made smaller before it is reported. Kept separate from the run,
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
@@ -20,7 +20,7 @@ from factflow_engine.testing.simulation.loading import load_for_simulation
 from factflow_engine.testing.simulation.many import Played, play_all, play_forked
 from factflow_engine.testing.simulation.models import StageChange
 from factflow_engine.testing.simulation.oracle import Broken
-from factflow_engine.testing.simulation.report import SimulationCounts, SimulationReport
+from factflow_engine.testing.simulation.report import CHECK, SimulationCounts, SimulationReport
 from factflow_engine.testing.simulation.run import play
 from factflow_engine.testing.simulation.settings import RunSettings, listed
 from factflow_engine.testing.simulation.shrinking import MOST_RUNS, Shrinking
@@ -29,6 +29,11 @@ from factflow_engine.testing.simulation.values import is_count
 Inputs = Mapping[str, Iterable[Any]] | Iterable[Input | tuple[Any, ...]]
 Check = Callable[[SimulationReport], object]
 """Judge of a run: raises if it is not as it should be."""
+
+_INDEPENDENT: Final = "runs are independent"
+_SUSPICION: Final = (
+    "adapters or the check keep something from run to run, in modules, classes or closures, reset it: setup=function"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,7 @@ def explore(
     processes: int = 1,
     operators: OperatorRegistry | None = None,
     check: Check | None = None,
+    setup: Callable[[], object] | None = None,
     sometimes: Iterable[str] = (),
     stop_at: int = 1,
     shrinks: bool = True,
@@ -94,7 +100,8 @@ def explore(
         seeds: Seeds of the runs.
         jobs: Number of processes of the machine that run them, forked; what a run's adapters leave in this program's
             memory stays in theirs.
-        registry: The adapters. Their classes are shared by all runs: what they keep must be in instances.
+        registry: The adapters. Their classes are shared by all runs: what they keep must be in instances, or `setup`
+            must reset it.
         inputs: Messages from outside, or a function that makes them from the seed.
         faults: Plan of faults, or a function that makes it from the seed.
         models: Models and changes of stages.
@@ -103,6 +110,8 @@ def explore(
         processes: Simulated processes of each run.
         operators: Operators of conditions.
         check: Called with each report; raises if the run is not as it should be.
+        setup: Called before each run, those of shrinking included: resets what adapters and `check` keep in modules,
+            classes and closures, such as a list of payments.
         sometimes: Names of `sometimes` that must hold in a run at least, besides those that runs reach.
         stop_at: Number of failing runs after which the campaign stops.
         shrinks: True to make failing runs smaller.
@@ -118,7 +127,7 @@ def explore(
     for name, number in (("jobs", jobs), ("stop_at", stop_at)):
         if not is_count(number):
             raise SimulationError(f"{name}: expected a number from 1, got {number!r}")
-    for name, function in (("check", check), ("progress", progress)):
+    for name, function in (("check", check), ("setup", setup), ("progress", progress)):
         if function is not None and not callable(function):
             raise SimulationError(f"{name}: expected a function, or None, got {function!r}")
     fixed = None if callable(inputs) else inputs_of(inputs)
@@ -138,7 +147,7 @@ def explore(
         )
 
     def judged(settings: RunSettings) -> SimulationReport:
-        return _judged(play(settings), check)
+        return _played(settings, check, setup)
 
     totals = CampaignTotals(sometimes=sometimes)
     seeds = listed("seeds", seeds, int, "whole numbers")
@@ -154,11 +163,13 @@ def explore(
         settings = settings_of(seed)
         report = judged(settings)
         names = frozenset(broken.name for broken in report.broken)
-        if names and names not in failures:
-            if shrinks:
-                told = None if progress is None else lambda runs: progress(runs, MOST_RUNS)
-                report = Shrinking(judged, names, progress=told).smallest(settings, report)
-            failures[names] = report
+        if not names:
+            report = report.with_broken([_unrepeatable(seed)])
+            names = frozenset(broken.name for broken in report.broken)
+        elif shrinks and names not in failures:
+            told = None if progress is None else lambda runs: progress(runs, MOST_RUNS)
+            report = _smallest(Shrinking(judged, names, progress=told), settings, report)
+        failures.setdefault(names, report)
     return Campaign(
         failures=tuple(failures.values()),
         failed_seeds=tuple(sorted(played.failed)),
@@ -175,6 +186,7 @@ def shrink(
     models: Sequence[StageChange] = (),
     operators: OperatorRegistry | None = None,
     check: Check | None = None,
+    setup: Callable[[], object] | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> SimulationReport:
     """Return the report of the smallest run that was found to fail as a given one does.
@@ -185,6 +197,7 @@ def shrink(
         models: Its models.
         operators: Its operators.
         check: Judge of runs, if its guarantees alone did not fail.
+        setup: Called before each run; see `explore`.
         progress: Called after each run with their number.
 
     Raises:
@@ -206,11 +219,34 @@ def shrink(
         operators=operators,
         is_smaller=report.is_smaller,
     )
-    again = _judged(play(settings), check)
+    again = _played(settings, check, setup)
     if again.ok:
         raise SimulationError("expected a run that fails; run again, it does not: see check_determinism")
     names = frozenset(broken.name for broken in again.broken)
-    return Shrinking(lambda each: _judged(play(each), check), names, progress=progress).smallest(settings, again)
+    search = Shrinking(lambda each: _played(each, check, setup), names, progress=progress)
+    return _smallest(search, settings, again)
+
+
+def _played(settings: RunSettings, check: Check | None, setup: Callable[[], object] | None) -> SimulationReport:
+    """Return the report of a run, with what the user's judge found."""
+    if setup is not None:
+        setup()
+    return _judged(play(settings), check)
+
+
+def _smallest(search: Shrinking, settings: RunSettings, report: SimulationReport) -> SimulationReport:
+    """Return the smallest run that was found, and say so if it is suspiciously small."""
+    smallest = search.smallest(settings, report)
+    if settings.inputs and not smallest.inputs and not smallest.faults:
+        smallest = smallest.with_broken(
+            [Broken(name=_INDEPENDENT, text=f"this fails without an input; if {_SUSPICION}")]
+        )
+    return smallest
+
+
+def _unrepeatable(seed: int) -> Broken:
+    text = f"seed {seed} failed, and does not when it is run again: check_determinism may say why; if {_SUSPICION}"
+    return Broken(name=_INDEPENDENT, text=text)
 
 
 def _judged(report: SimulationReport, check: Check | None) -> SimulationReport:
@@ -222,5 +258,5 @@ def _judged(report: SimulationReport, check: Check | None) -> SimulationReport:
     except SimulationFailedError:
         return report  # the report's own verdict, which it has
     except Exception as error:  # noqa: BLE001 - any exception of a judge is a verdict
-        return report.with_broken([Broken(name=f"check: {class_name(error)}", text=error_text(error) or repr(error))])
+        return report.with_broken([Broken(name=f"{CHECK}{class_name(error)}", text=error_text(error) or repr(error))])
     return report

@@ -3,6 +3,7 @@
 Kept separate from the run because tests, strategies and printed lines make them, too.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -49,13 +50,26 @@ class Input:
             raise InputError(f"Input.at: expected seconds, 0 or more, got {self.at!r}")
 
     def __repr__(self) -> str:
-        shown = [repr(self.route), repr(self.payload)]
+        shown = [repr(self.route), _literal(self.payload)]
         shown += [
-            f"{field.name}={getattr(self, field.name)!r}"
+            f"{field.name}={_literal(getattr(self, field.name))}"
             for field in fields(self)[2:]
             if getattr(self, field.name) != field.default
         ]
         return f"Input({', '.join(shown)})"
+
+
+def _literal(value: Any) -> str:
+    """Return Python that makes a value again; the `repr` of some floats does not, and mappings become dicts."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float('{value}')"
+    if isinstance(value, Mapping):
+        inner: Mapping[Any, Any] = value
+        return "{" + ", ".join(f"{_literal(name)}: {_literal(each)}" for name, each in inner.items()) + "}"
+    if type(value) is list:
+        elements: list[Any] = value
+        return f"[{', '.join(map(_literal, elements))}]"
+    return repr(value)
 
 
 def inputs_of(given: Mapping[str, Iterable[Any]] | Iterable[Input | tuple[Any, ...]]) -> tuple[Input, ...]:

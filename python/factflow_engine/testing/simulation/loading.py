@@ -41,12 +41,15 @@ class StandingInRegistry(ValidatingAdapterRegistry):
     """Registry that has a stand-in for each type that another one has not.
 
     Attributes:
+        is_default: True if the other one has the built-in types alone, because none was given.
         stand_ins: Types that have been asked for, and have a stand-in.
     """
 
-    def __init__(self, registry: ValidatingAdapterRegistry) -> None:
+    def __init__(self, registry: ValidatingAdapterRegistry | None) -> None:
         super().__init__()
-        vars(self).update(vars(registry.copy()))
+        if registry is not None:
+            vars(self).update(vars(registry.copy()))
+        self.is_default = registry is None
         self.stand_ins: set[str] = set()
 
     def __contains__(self, type_name: object) -> bool:
@@ -96,7 +99,7 @@ def load_for_simulation(
             what = " or ".join("None" if each is type(None) else each.__name__ for each in kind)
             raise SimulationError(f"{name}: expected {what}, got {given!r}")
     known = ValidatingAdapterRegistry() if registry is None else registry
-    standing = StandingInRegistry(known)
+    standing = StandingInRegistry(registry)
     if isinstance(config, PipelineGlobalConfig):
         loaded = config
         for route in loaded.routes.values():

@@ -49,9 +49,6 @@ from factflow_engine.testing.simulation.worlds import EXECUTION_ID, World, world
 from factflow_engine.testing.virtual_time import EPOCH_NS, SimulatedRandomness, Simulation
 from factflow_protocols import ExecutionStarts, QueueError, QueueMessage, StorageError, StorageProtocol
 
-LONGEST_SECONDS: Final = 6 * 3600.0
-"""Virtual seconds after the last input and fault in which a run without `until` must end."""
-
 RESTART_SECONDS: Final = 1.0
 """Seconds after which a process whose execution has failed by a fault is started again."""
 
@@ -323,7 +320,7 @@ class Run:
         until = self._settings.until
         if until is None:
             times = [each.at for each in self._settings.inputs] + [self._endings.last]
-            until = max(times) + LONGEST_SECONDS
+            until = max(times) + self._settings.patience
         with trio.move_on_at(until):
             await self._stop.wait()
         is_late = not self._stop.is_set()
@@ -492,7 +489,7 @@ class Run:
         what = "; ".join([*statistics.stalled, *waits, *held]) or "nothing is held"
         return Broken(
             name="everything ends",
-            text=f"process {number} had not ended {LONGEST_SECONDS:g} s after the last input and fault: {what}",
+            text=f"process {number} had not ended {self._settings.patience:g} s after the last input and fault: {what}",
             at=self._now(),
         )
 

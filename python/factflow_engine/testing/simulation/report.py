@@ -25,6 +25,9 @@ from factflow_protocols import OutcomeEntry
 if TYPE_CHECKING:
     from factflow_engine.config import PipelineGlobalConfig
 
+CHECK: Final = "check: "
+"""Beginning of the names of what a user's judge has found broken."""
+
 _MOST_SHOWN: Final = 20
 
 
@@ -105,6 +108,7 @@ class SimulationReport:
         broken: Guarantees and assertions that did not hold.
         counts: What it saw.
         is_smaller: True if the configuration is not the user's, but a smaller one that fails in the same way.
+        given: Names of the arguments that have no text and were given: `registry`, `models`, `operators`.
         config_text: That configuration in one line, which is JSON and YAML, without defaults.
         trace: What happened, in order.
     """
@@ -128,6 +132,7 @@ class SimulationReport:
     broken: Sequence[Broken]
     counts: SimulationCounts
     is_smaller: bool = False
+    given: Sequence[str] = ()
     config_text: str | None = None
     trace: Trace = field(repr=False, compare=False)
 
@@ -155,7 +160,10 @@ class SimulationReport:
 
     @property
     def reproducer(self) -> str:
-        """One line of Python that does it again, for a `config` of the same hash and the same version of the engine."""
+        """One line of Python that does it again, for a `config` of the same hash and the same version of the engine.
+
+        What has no text is named as the argument that gave it: `config`, `registry`, `models`, `operators`, `check`.
+        """
         arguments = [self._config_text()]
         arguments += [f"inputs=[{', '.join(map(repr, self.inputs))}]", f"seed={self.seed}"]
         if self.faults:
@@ -168,7 +176,11 @@ class SimulationReport:
             arguments.append(f"processes={self.processes}")
         if self.schedule is not None:
             arguments.append(f"schedule={list(self.schedule)!r}")
-        return f"simulate({', '.join(arguments)})  # config {self.config.hash[:12]}, factflow-engine {__version__}"
+        arguments += [f"{name}={name}" for name in self.given]
+        run = f"simulate({', '.join(arguments)})"
+        if any(broken.name.startswith(CHECK) for broken in self.broken):
+            run = f"check({run})"
+        return f"{run}  # config {self.config.hash[:12]}, factflow-engine {__version__}"
 
     def _config_text(self) -> str:
         if self.config_text is not None:

@@ -154,5 +154,6 @@ def _report(settings: RunSettings, run: Run, trace: Trace, decisions: int) -> Si
             decisions=decisions,
         ),
         is_smaller=settings.is_smaller,
+        given=settings.given,
         trace=trace,
     )

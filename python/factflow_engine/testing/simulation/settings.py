@@ -25,11 +25,15 @@ from factflow_engine.testing.simulation.faults import (
     Reorder,
 )
 from factflow_engine.testing.simulation.inputs import Input
+from factflow_engine.testing.simulation.loading import StandingInRegistry
 from factflow_engine.testing.simulation.models import StageChange
 from factflow_engine.testing.simulation.values import is_count, is_time, is_whole
 
 QUEUES: Final = ("memory://", "broker://", "sqlite://")
 """URLs of queues that a run may have."""
+
+LONGEST_SECONDS: Final = 6 * 3600.0
+"""Virtual seconds after the last input and fault in which a run without `until` must end."""
 
 _LASTING: Final = (Crash, Duplicate, Delay, Reorder, DropDelivery, LoseLease, FailQueue)
 _OF_BROKERS: Final = (Duplicate, Delay, Reorder, DropDelivery, LoseLease, FailQueue)
@@ -44,6 +48,7 @@ class RunSettings:
     Attributes:
         hashes: True if the trace has hashes of payloads.
         is_smaller: True if the configuration is not the user's, but a smaller one that shrinking has made.
+        patience: Virtual seconds after the last input and fault in which the run must end, if it has no `until`.
     """
 
     config: PipelineGlobalConfig
@@ -59,6 +64,7 @@ class RunSettings:
     operators: OperatorRegistry | None = None
     hashes: bool = False
     is_smaller: bool = False
+    patience: float = LONGEST_SECONDS
 
     def __post_init__(self) -> None:
         """Check what does not need a run.
@@ -90,6 +96,13 @@ class RunSettings:
             raise SimulationError(
                 f"processes={self.processes}: messages in memory belong to one process; write queue='broker://'"
             )
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of the arguments that have no text and are not defaults."""
+        has_registry = isinstance(self.registry, StandingInRegistry) and not self.registry.is_default
+        has = {"registry": has_registry, "models": bool(self.models), "operators": self.operators is not None}
+        return tuple(name for name, is_given in has.items() if is_given)
 
     @property
     def stages(self) -> list[str]:
