@@ -45,11 +45,11 @@ def test_each_subscription_of_a_topic_must_end_what_was_published_to_it():
     report = simulate(HEAD + TOPIC, registry=readers(), inputs=[("a", 1)], queue="broker://").check()
     rows = report.trace.outcomes()
     accepted = {"a": [rows[0][2]]}
-    judge = Conservation(load(readers(), TOPIC), accepted)
+    judge = Conservation(load(readers(), TOPIC), accepted, {})
     assert judge.broken(rows) == []
     [lost] = judge.broken([row for row in rows if row[1] == "a"])
     assert lost.text.startswith("route 'b' has no end of 1 of the messages published to route 'a'")
-    shared = Conservation(load(readers(), SHARED), {"b": [b"x"]})
+    shared = Conservation(load(readers(), SHARED), {"b": [b"x"]}, {})
     [lost] = shared.broken([])
     assert lost.text.startswith("routes 'b', 'c' have no end of 1 of the messages published to route 'b'")
 
