@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -422,3 +423,36 @@ def test_changes_of_limits_are_in_the_trace():
     fixed = text.replace("algorithm: aimd, initial_concurrency: 4", "algorithm: fixed, max_concurrency: 4")
     again = simulate(fixed, models=[StageModel(stage="a/work", time=Constant(0.1))], inputs={"a": range(100)})
     assert not any(event.event == "~ limit" for event in again.trace)
+
+
+def test_the_trace_of_a_long_chain_is_short_enough_to_be_read():
+    text = HEAD + (
+        "routes:\n  a:\n    adapters: [{type: nap}]\n"
+        "    outbound: [{route: a, condition: {field: n, operator: lt, value: 3000}}]\n"
+    )
+
+    async def nap(context):
+        await trio.sleep(0.001)
+        return AdapterResult(message={"n": context.message["n"] + 1})
+
+    report = simulate(text, registry=registry_of(nap=nap), inputs=[("a", {"n": 0})]).check()
+    labels = [event.message for event in report.trace if event.event.startswith("= ")]
+    assert labels[:3] == ["1", "1.1", "1.1.1"]
+    assert labels[7:10] == ["1.1.1.1.1.1.1.1", "1.1.1.1.1.1.1.1.~1", "1.1.1.1.1.1.1.1.~2"]
+    assert len(labels) == len(set(labels)) == 3000
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.CRITICAL])
+def test_the_trace_does_not_depend_on_how_the_program_logs(level, caplog):
+    faults = [StickStage(stage="letters/send")]
+    usual = str(shop(faults=faults, until=100).trace)
+    assert "~ log" in usual
+    logger = logging.getLogger("factflow_engine")
+    caplog.set_level(level, "factflow_engine")
+    logging.disable(level)
+    try:
+        assert str(shop(faults=faults, until=100).trace) == usual
+        assert logger.level == level
+        assert logging.root.manager.disable == level
+    finally:
+        logging.disable(logging.NOTSET)

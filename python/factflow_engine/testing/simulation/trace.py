@@ -17,6 +17,9 @@ from factflow_engine.frames import unpack
 from factflow_engine.seams import Clock
 from factflow_protocols import LineageEntry, OutcomeEntry
 
+_DEEPEST: Final = 8
+"""Most numbers of a label: one of a long chain would be as long as the chain."""
+
 _VISIT: Final = len(LineageEntry._fields)
 
 Drain = Callable[[], Sequence[tuple[int, Sequence[bytes]]]]
@@ -30,8 +33,8 @@ class TraceEvent(NamedTuple):
         process: Number of the process; -1 for what is outside all of them.
         route: Id of the route, or name of the queue; empty if it concerns none.
         stage: Name of the stage; empty if it concerns none.
-        message: Label of the message: `3` is the third root that appears, `3.1` the first that came of it; empty if it
-            concerns none.
+        message: Label of the message: `3` is the third root that appears, `3.1` the first that came of it, and
+            `3.1.1.1.1.1.1.1.~4` the fourth that came of what is eight deep; empty if it concerns none.
         event: Name of the event.
         detail: More of it, for people.
     """
@@ -130,13 +133,16 @@ class TraceLog:
 def logged(trace: TraceLog) -> Iterator[None]:
     """Put the engine's warnings and errors into the trace, their first lines, and nowhere else."""
     logger, handler = logging.getLogger("factflow_engine"), _Logging(trace)
-    propagates, logger.propagate = logger.propagate, False
+    before = logger.propagate, logger.level, logger.manager.disable
+    logger.propagate, logger.manager.disable = False, 0  # a trace does not depend on how the program logs
+    logger.setLevel(logging.WARNING)
     logger.addHandler(handler)
     try:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.propagate = propagates
+        logger.propagate, _, logger.manager.disable = before
+        logger.setLevel(before[1])
 
 
 class _Logging(logging.Handler):
@@ -271,11 +277,26 @@ class _Reading:
     def _label(self, message_id: bytes, parent_id: bytes | None) -> str:
         label = self._labels.get(message_id)
         if label is None:
-            parent_id = parent_id or self._parents.get(message_id)
-            parent = "" if parent_id is None else self._label(parent_id, None) + "."
-            number = self._children[parent] = self._children.get(parent, 0) + 1
-            label = self._labels[message_id] = f"{parent}{number}"
+            # A loop, not a recursion: in a circle of routes each message is the child of the one before.
+            unlabelled = [message_id]
+            above = parent_id or self._parents.get(message_id)
+            while above is not None and above not in self._labels:
+                unlabelled.append(above)
+                above = self._parents.get(above)
+            label = "" if above is None else self._labels[above]
+            for each in reversed(unlabelled):
+                label = self._labels[each] = self._child_of(label)
         return label
+
+    def _child_of(self, parent: str) -> str:
+        """Return the next label below another; far below a root, all of a family are numbered together."""
+        if parent.count(".") + 1 >= _DEEPEST:
+            parent, _, _ = parent.partition(".~")
+            prefix = f"{parent}.~"
+        else:
+            prefix = f"{parent}." if parent else ""
+        number = self._children[prefix] = self._children.get(prefix, 0) + 1
+        return f"{prefix}{number}"
 
     def _visit(self, process: int, ahead_ns: int, row: LineageEntry) -> TraceEvent:
         words = []
