@@ -6,7 +6,7 @@ lets processes live and die, publishes inputs, and gathers what a report needs.
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -18,8 +18,6 @@ from factflow_engine.config import PipelineGlobalConfig
 from factflow_engine.errors import ExecutionClosedError, ExecutionStartError
 from factflow_engine.frames import Frame, unpack
 from factflow_engine.queues.naming import is_topic
-from factflow_engine.resilience.circuit_events import CircuitEvent
-from factflow_engine.resilience.circuit_state import CircuitState
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
 from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus
@@ -36,112 +34,26 @@ from factflow_engine.testing.simulation.faults import (
     StepClock,
 )
 from factflow_engine.testing.simulation.faulty_storage import FaultyStorage, StorageFaults
+from factflow_engine.testing.simulation.hooks import Nowhere, ProcessHooks
 from factflow_engine.testing.simulation.inputs import Input
 from factflow_engine.testing.simulation.limit_notes import LimitNotes, has_moving_limits
 from factflow_engine.testing.simulation.oracle import Broken, unbalanced
 from factflow_engine.testing.simulation.process_seams import ProcessClock, seams_of_process
 from factflow_engine.testing.simulation.processes import CRASHED, SimulatedProcess, SimulatedProcesses
 from factflow_engine.testing.simulation.report import Output
+from factflow_engine.testing.simulation.run_clock import MOST_READINGS, MOST_READINGS_OF_AN_INPUT, RunClock
 from factflow_engine.testing.simulation.settings import RunSettings
 from factflow_engine.testing.simulation.staging import Staging
 from factflow_engine.testing.simulation.trace import TraceLog
 from factflow_engine.testing.simulation.worlds import EXECUTION_ID, World, world_of
-from factflow_engine.testing.virtual_time import EPOCH_NS, SimulatedRandomness, Simulation
+from factflow_engine.testing.virtual_time import SimulatedRandomness, Simulation
 from factflow_protocols import ExecutionStarts, QueueError, QueueMessage, StorageError, StorageProtocol
 
 RESTART_SECONDS: Final = 1.0
 """Seconds after which a process whose execution has failed by a fault is started again."""
 
-MOST_READINGS: Final = 400_000
-"""Readings of the clock at one instant after which a run is taken for one that never ends: a second or two of ours."""
-
-MOST_READINGS_OF_AN_INPUT: Final = 200
-"""Readings that each input adds to these: a message costs some six in each route."""
-
-_CREEP_SECONDS: Final = 1e-3
-
 GRACE_SECONDS: Final = 600.0
 """Virtual seconds for which a run that is stopped waits for the ends of its executions."""
-
-
-class _Nowhere:
-    """Store of lineage for configurations that record some; the trace has the rows."""
-
-    async def write(self, entries: Sequence[Any], outcomes: Sequence[Any]) -> None:
-        """Drop the rows."""
-
-    async def close(self) -> None:
-        """Do nothing."""
-
-
-class _ProcessHooks:
-    """Hooks of one process's execution."""
-
-    def __init__(self, run: "Run", process: int) -> None:
-        self._run = run
-        self._process = process
-
-    @property
-    def hashes_payloads(self) -> bool:
-        """See `Hooks`."""
-        return self._run.hashes
-
-    def breaker(self, name: str, subscribe: Callable[[Callable[[Any], None]], object]) -> None:
-        """See `Hooks`."""
-        route, _, stage = name.partition("/")
-        subscribe(partial(self._breaker_changed, route, stage))
-
-    def rows(self, execution_id: str, drain: Any) -> None:
-        """See `Hooks`."""
-        del execution_id
-        self._run.trace.follow(self._process, drain)
-
-    def _breaker_changed(self, route: str, stage: str, event: CircuitEvent) -> None:
-        if event.to_state is None:
-            return
-        if event.to_state is CircuitState.OPEN:
-            self._run.counted["breaker_openings"] += 1
-        self._run.trace.note(
-            "~ breaker", f"{event.from_state} -> {event.to_state}", process=self._process, route=route, stage=stage
-        )
-
-
-class _RunClock:
-    """Clock of a run; it is read at each turn of the loop, and so notices turns without end at one instant.
-
-    From then on each reading takes time, so that the loop gives way, and the run can be stopped.
-
-    Args:
-        virtual: The virtual clock.
-        noticed: Called once.
-        most: Readings at one instant after which it is called.
-
-    Attributes:
-        monotonic_ns: See `seams.Clock`. A closure, because it is called for every message.
-    """
-
-    def __init__(self, virtual: trio.testing.MockClock, noticed: Callable[[], object], most: int) -> None:
-        read, read_ns, left = -1.0, 0, most
-
-        def monotonic_ns() -> int:
-            nonlocal read, read_ns, left
-            now = virtual._virtual_base  # as `SimulatedClock` reads it
-            if now != read:
-                read, read_ns = now, round(now * 1e9)
-                if left > 0:
-                    left = most
-            left -= 1
-            if left <= 0:
-                if not left:
-                    noticed()
-                virtual.jump(_CREEP_SECONDS)
-            return read_ns
-
-        self.monotonic_ns: Final = monotonic_ns
-
-    def wall_ns(self) -> int:
-        """See `seams.Clock`."""
-        return EPOCH_NS + self.monotonic_ns()
 
 
 class Run:
@@ -159,7 +71,6 @@ class Run:
         accepted: Ids of the messages that were published from outside, by route.
         broken: What did not hold so far.
         config: The configuration as it is run, without stores outside.
-        hashes: True if the trace has hashes of payloads.
         has_ended: True if every process has completed.
         seconds: Virtual time of the end.
     """
@@ -171,7 +82,7 @@ class Run:
         simulation = Simulation(settings.seed, self.virtual)
         self._simulation = simulation
         most_readings = MOST_READINGS + MOST_READINGS_OF_AN_INPUT * len(settings.inputs)
-        self._clock = clock = _RunClock(self.virtual, self._livelocked, most_readings)
+        self._clock = clock = RunClock(self.virtual, self._livelocked, most_readings)
         self._is_clock_wrong = any(isinstance(fault, (StepClock, SkewClock)) for fault in settings.faults)
         self.trace: Final = TraceLog(clock)
         self.assertions: Final = Assertions(now=self._now)
@@ -190,7 +101,6 @@ class Run:
         self.accepted: Final[dict[str, list[bytes]]] = {route: [] for route in config.routes}
         self.broken: Final[list[Broken]] = []
         self.has_ended = False
-        self.hashes: Final = settings.hashes
         self.seconds = 0.0
         self.config: Final = _detached(config)
         self._frames = FrameFactory(replace(simulation.seams, clock=clock))
@@ -290,9 +200,11 @@ class Run:
                 operators=self._settings.operators,
                 queue=queue,
                 storage=self._storage(seams),
-                lineage=_Nowhere(),
+                lineage=Nowhere(),
                 seams=replace(
-                    seams, hooks=_ProcessHooks(self, number), around_call=partial(self.staging.around, number)
+                    seams,
+                    hooks=ProcessHooks(number, self.trace, self.counted, hashes_payloads=self._settings.hashes),
+                    around_call=partial(self.staging.around, number),
                 ),
             ) as manager:
                 # One that is started again was asked for at the beginning: it resumes what has ended meanwhile.
