@@ -177,7 +177,7 @@ def test_an_orderly_end_gives_back_at_once_and_wakes_who_waits():
 STEPS = st.lists(st.tuples(st.sampled_from(["publish", "receive", "settle", "carry", "nack"]), st.floats(0, 0.02)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(STEPS, st.integers(0, 2**16))
 def test_whatever_is_cancelled_is_done_or_not_and_nothing_is_lost(steps, seed):
     async def run(broker):

@@ -164,7 +164,7 @@ def lost(history, left, durability):
 several_lives = st.lists(st.tuples(operations, st.floats(0.02, 0.5)), min_size=1, max_size=3)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(lives=several_lives, seed=st.integers(0, 10_000), durability=st.sampled_from(list(Durability)))
 def test_the_queue_keeps_what_it_promised(tmp_path_factory, lives, seed, durability):
     path = tmp_path_factory.mktemp("power") / "q.db"
@@ -309,7 +309,7 @@ def after_a_cut(folder, *, steps, seconds, seed, wrapped=lambda disk: disk):
     return answered, begun, there
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(steps=writes, seconds=st.floats(0.001, 0.2), seed=st.integers(0, 10_000))
 def test_the_object_store_keeps_what_it_promised(tmp_path_factory, steps, seconds, seed):
     folder = tmp_path_factory.mktemp("power") / "objects"

@@ -78,7 +78,6 @@ def test_some_random_tuples_hold():
     assert counts.crashes > 50
     assert counts.cancellations > 50
     assert counts.duplicates > 0
-    assert counts.breaker_openings > 0
 
 
 @pytest.mark.slow
