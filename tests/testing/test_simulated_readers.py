@@ -105,3 +105,33 @@ def test_the_number_of_a_call_is_that_at_its_beginning():
     report = simulate(text, registry=readers(), inputs=[("a", 1), Input("a", 2, at=1)], faults=faults).check()
     assert len(report.fired) == 2
     assert report.outcomes["failed"] == 1
+
+
+def test_what_a_message_emitted_counts_by_its_last_delivery():
+    """Delivered again it fails before it emits: what its first delivery emitted was never published."""
+    text = HEAD + (
+        "routes:\n  a:\n    adapters: [{type: slow}, {type: three}]\n    outbound: [{route: b}]\n"
+        "    error_handling: {deadline_seconds: 2}\n  b: {}\n"
+    )
+
+    async def three(context):
+        return AdapterResult(emitted=[1, 2, 3])
+
+    undone = 0
+    for nth in range(1, 5):
+        report = simulate(
+            text,
+            registry=registry_of(slow=slow, three=three),
+            inputs=[("a", 0)],
+            queue="broker://",
+            faults=[FailQueue(operation="publish", nth=nth), FailQueue(operation="settle", nth=1)],
+        ).check()
+        undone += report.ends("a")[-1].outcome == "failed" and not report.ends("b")
+    assert undone
+
+
+def test_what_was_emitted_and_is_nowhere_is_lost_all_the_same():
+    report = simulate(HEAD + SHARED, registry=readers(), inputs=[("a", 1)], queue="broker://").check()
+    judge = Conservation(report.config, {}, {})
+    [lost] = judge.broken([row for row in report.trace.outcomes() if row[1] == "a"])
+    assert "have no end of 1 of the messages that route 'a' sent" in lost.text

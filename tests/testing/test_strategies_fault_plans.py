@@ -1,5 +1,8 @@
 """Drawn plans of faults: they fit the configuration, come back from their text, and shrink to no fault."""
 
+import os
+import subprocess
+import sys
 from dataclasses import fields
 from typing import Any
 
@@ -138,3 +141,35 @@ def test_the_plainest_plan_has_no_fault() -> None:
 def test_an_argument_that_cannot_be_is_refused_at_once(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(StrategyError, match=said):
         fault_plans(**arguments)
+
+
+DRAWING = """
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from factflow_engine.testing.strategies import configs, fault_plans, invalid_configs, messages
+
+strategy = fault_plans(queues=["/queue/a", "/queue/b"], stages=["a/b"], processes=2)
+
+for strategy in (strategy, configs(), invalid_configs(), messages()):
+    @seed(1)
+    @settings(max_examples=30, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(strategy)
+    def draw(value):
+        print(repr(value))
+
+    draw()
+"""
+
+
+def test_what_is_drawn_does_not_depend_on_the_hash_seed() -> None:
+    drawn = [
+        subprocess.run(
+            [sys.executable, "-c", DRAWING],
+            env=dict(os.environ, PYTHONHASHSEED=hash_seed),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+    assert drawn[0] == drawn[1]
+    assert len(drawn[0]) > 1000

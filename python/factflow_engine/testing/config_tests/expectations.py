@@ -234,7 +234,8 @@ def _difference(
     expected = [matcher.text() for matcher in matchers]
     actual: list[Any]
     if order == "any":
-        rest = [place for place in range(len(found)) if place not in set(pairs.values())]
+        paired = set(pairs.values())
+        rest = [place for place in range(len(found)) if place not in paired]
         actual = []
         for number, matcher in enumerate(matchers):
             if number in pairs:

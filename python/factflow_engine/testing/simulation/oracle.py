@@ -45,11 +45,14 @@ class Conservation:
         config: The configuration.
         accepted: Ids of messages that were published to a route from outside.
         left: Ids of the messages that left, and of their parents, by queue.
+        redelivers: True if a message may be delivered again: then its last end counts, and what an earlier delivery
+            emitted may have been undone with it.
     """
 
     config: "PipelineGlobalConfig"
     accepted: Mapping[str, Sequence[bytes]]
     left: Mapping[str, set[bytes]]
+    redelivers: bool = True
 
     def broken(self, outcomes: Iterable[Sequence[Any]]) -> list[Broken]:
         """Return what was lost, in a run that has completed.
@@ -61,14 +64,17 @@ class Conservation:
         parents: dict[str, set[bytes]] = {route: set() for route in self.config.routes}
         parents.update(self.left)
         dead: dict[str, list[bytes]] = {}
+        last: dict[bytes, tuple[bytes | None, str]] = {}
         targets: dict[tuple[str, str], list[tuple[str, ...]]] = {}
         became: dict[str, dict[bytes, list[tuple[str, ...]]]] = {route: {} for route in self.config.routes}
         queues = {section.inbound.queue for section in self.config.routes.values()}
         peers = {route: readers for queue in queues for readers in self._readers(queue) for route in readers}
         for _, route, message_id, parent_id, _, outcome, _, _, _, detail in outcomes:
             ended[route].add(message_id)
-            for peer in peers[route]:
-                became[peer].pop(message_id, None)  # delivered again: the last end counts, in whichever route it is
+            if self.redelivers:
+                for peer in peers[route]:
+                    became[peer].pop(message_id, None)  # the last end counts, in whichever route it is
+                last[message_id] = parent_id, outcome
             if parent_id is not None:
                 parents[route].add(parent_id)
             if outcome == "completed" and detail is not None:
@@ -89,7 +95,8 @@ class Conservation:
             lost_in: dict[tuple[str, ...], list[bytes]] = {}
             for message_id, to in by_message.items():
                 for readers in to:
-                    if not any(message_id in parents.get(reader, ()) for reader in readers):
+                    is_missed = not any(message_id in parents.get(reader, ()) for reader in readers)
+                    if is_missed and not _may_be_undone(message_id, last):
                         lost_in.setdefault(readers, []).append(message_id)
             broken += [_lost(readers, f"that route {route!r} sent", ids) for readers, ids in lost_in.items()]
         for route, ids in dead.items():
@@ -124,6 +131,20 @@ class Conservation:
         if not found and not is_topic(queue):
             return [(queue,)]
         return [tuple(routes) for routes in found.values()]
+
+
+def _may_be_undone(message_id: bytes, last: Mapping[bytes, tuple[bytes | None, str]]) -> bool:
+    """True if a message came of one that was not completed in the end, and that may not have emitted it again.
+
+    Such a message failed, say, when it was delivered for the second time, after a process had died between the first
+    delivery's end and its acknowledgement.
+    """
+    parent_id = last.get(message_id, (None, ""))[0]
+    while parent_id is not None and parent_id in last:
+        parent_id, outcome = last[parent_id]
+        if outcome != "completed":
+            return True
+    return False
 
 
 def _lost(readers: Sequence[str], which: str, ids: Sequence[bytes]) -> Broken:

@@ -116,7 +116,9 @@ def play(settings: RunSettings) -> SimulationReport:
 def _report(settings: RunSettings, run: Run, trace: Trace, decisions: int) -> SimulationReport:
     broken = list(run.broken)
     if run.has_ended and not (settings.queue == "memory://" and run.counted["cancelled"]):  # whose messages go with it
-        broken += Conservation(run.config, run.accepted, run.left).broken(trace.outcomes())
+        broken += Conservation(run.config, run.accepted, run.left, redelivers=settings.queue != "memory://").broken(
+            trace.outcomes()
+        )
     broken += [
         Broken(name=f"{violation.kind} {violation.name!r}", text=violation.text, at=violation.seconds)
         for violation in run.assertions.finish(is_complete=run.has_ended)

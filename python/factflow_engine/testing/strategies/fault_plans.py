@@ -105,7 +105,9 @@ def _faults(
     if any(name in names and not given for name, given in places.items()):
         return st.nothing()
     values: dict[str, st.SearchStrategy[Any]] = {}
-    for name in names.keys() - {"at", "step"}:
+    for name in names:  # in their order, not that of a set, which differs from process to process
+        if name in {"at", "step"}:
+            continue
         if name in places:
             values[name] = st.sampled_from(places[name])
         elif name == "process":

@@ -161,7 +161,7 @@ class Store:
 
     def _note_fault(self, queue: str, fault: Fault, message_id: bytes | None) -> None:
         if self._trace is not None:
-            self._trace("fault", queue, message_id, repr(fault))
+            self._trace("fault", bare_name(queue), message_id, repr(fault))
 
     # -- queues ----------------------------------------------------------------------------------------------------
 
