@@ -7,6 +7,7 @@ import time
 import pytest
 import trio
 
+from factflow_engine import ExecutionStartError
 from factflow_engine.testing import SimulationFailedError, simulate
 from factflow_engine.testing.simulation import (
     Campaign,
@@ -22,7 +23,7 @@ from factflow_engine.testing.simulation import (
     shrink,
 )
 from factflow_engine.testing.simulation.models import Lognormal
-from factflow_protocols import AdapterResult, sometimes
+from factflow_protocols import AdapterResult, PipelineAdapter, sometimes
 from support.pipelines import registry_of
 from testing.test_simulate import HEAD, SHOP, price, shop
 
@@ -168,6 +169,36 @@ def test_forked_runs_find_what_those_of_one_process_find():
     assert forked.failed_seeds == alone.failed_seeds
     assert forked.counts == alone.counts
     assert told[-1] == (40, 40)
+
+
+def test_an_error_of_a_forked_run_is_that_of_the_run():
+    class Refuses(PipelineAdapter):
+        def __init__(self):
+            raise RuntimeError("no licence")
+
+        async def process(self, context): ...
+
+    registry = registry_of(refuses=Refuses)
+    text = HEAD + "routes:\n  a: {adapters: [{type: refuses}]}\n"
+    for jobs in (1, 2):
+        with pytest.raises(ExecutionStartError, match="no licence"):
+            explore(text, registry=registry, seeds=range(40), jobs=jobs)
+
+
+def test_the_line_of_a_smaller_configuration_takes_the_models_that_are_left():
+    models = [StageModel(stage="orders/price"), StageModel(stage="letters/send", errors=1)]
+
+    def nothing_fails(report):
+        assert not report.outcomes["dead_lettered"] + report.outcomes["failed"]
+
+    found = explore(
+        SHOP, seeds=[1], models=models, inputs=[("letters", {"n": n}) for n in range(3)], check=nothing_fails
+    )
+    [failure] = found.failures
+    assert list(failure.config.routes) == ["letters"]
+    names = {"simulate": simulate, "check": nothing_fails, "Input": Input, "models": models}
+    with pytest.raises(AssertionError):
+        eval(failure.reproducer, names)
 
 
 def test_a_sometimes_that_never_held_fails_the_campaign():

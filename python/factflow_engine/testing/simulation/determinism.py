@@ -7,20 +7,15 @@ same arguments. Kept separate from campaigns because it compares runs of one see
 import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
-from factflow_engine.config import PipelineGlobalConfig
+from factflow_engine.testing.simulation.arguments import AnyConfig, Inputs, settings_of
 from factflow_engine.testing.simulation.errors import SimulationFailedError
-from factflow_engine.testing.simulation.exploring import Inputs
 from factflow_engine.testing.simulation.faults import Fault
-from factflow_engine.testing.simulation.inputs import inputs_of
-from factflow_engine.testing.simulation.loading import load_for_simulation
 from factflow_engine.testing.simulation.models import StageChange
 from factflow_engine.testing.simulation.run import play
-from factflow_engine.testing.simulation.settings import RunSettings, listed
 from factflow_engine.testing.simulation.trace import Trace
 
 _CONTEXT: Final = 5
@@ -68,7 +63,7 @@ class Determinism:
 
 
 def check_determinism(
-    config: PipelineGlobalConfig | Path | str,
+    config: AnyConfig,
     *,
     registry: ValidatingAdapterRegistry | None = None,
     inputs: Inputs = (),
@@ -85,15 +80,13 @@ def check_determinism(
     What differs only between processes, such as the order of a set of texts, shows in the digest: compare that of
     processes with different PYTHONHASHSEED.
     """
-    changes = listed("models", models, StageChange, "models, such as StageModel(stage='route/stage')")
-    loaded, known = load_for_simulation(config, registry, changes, operators)
-    settings = RunSettings(
-        config=loaded,
-        registry=known,
-        inputs=inputs_of(inputs),
+    settings = settings_of(
+        config,
+        registry=registry,
+        inputs=inputs,
         seed=seed,
-        faults=listed("faults", faults, Fault, "faults, such as Crash(at=1)"),
-        models=changes,
+        faults=faults,
+        models=models,
         until=until,
         queue=queue,
         processes=processes,

@@ -3,30 +3,27 @@
 A failing run is made smaller before it is reported. Kept separate from the run, which knows of no other.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
-from factflow_engine.config import PipelineGlobalConfig
 from factflow_engine.error_texts import class_name, error_text
+from factflow_engine.testing.simulation.arguments import AnyConfig, Inputs, faults_of, listed, settings_of
 from factflow_engine.testing.simulation.assertions import CampaignTotals
 from factflow_engine.testing.simulation.errors import SimulationError, SimulationFailedError
 from factflow_engine.testing.simulation.faults import Fault
-from factflow_engine.testing.simulation.inputs import Input, inputs_of
-from factflow_engine.testing.simulation.loading import load_for_simulation
+from factflow_engine.testing.simulation.inputs import inputs_of
 from factflow_engine.testing.simulation.many import Played, play_all, play_forked
 from factflow_engine.testing.simulation.models import StageChange
 from factflow_engine.testing.simulation.oracle import Broken
 from factflow_engine.testing.simulation.report import CHECK, SimulationCounts, SimulationReport
 from factflow_engine.testing.simulation.run import play
-from factflow_engine.testing.simulation.settings import RunSettings, listed
+from factflow_engine.testing.simulation.settings import RunSettings
 from factflow_engine.testing.simulation.shrinking import MOST_RUNS, Shrinking
 from factflow_engine.testing.simulation.values import is_count
 
-Inputs = Mapping[str, Iterable[Any]] | Iterable[Input | tuple[Any, ...]]
 Check = Callable[[SimulationReport], object]
 """Judge of a run: raises if it is not as it should be."""
 
@@ -74,7 +71,7 @@ class Campaign:
 
 
 def explore(
-    config: PipelineGlobalConfig | Path | str,
+    config: AnyConfig,
     *,
     seeds: Iterable[int] = range(100),
     jobs: int = 1,
@@ -122,28 +119,30 @@ def explore(
         SimulationError: Arguments do not fit together.
         ConfigurationError: The configuration has errors.
     """
-    changes = listed("models", models, StageChange, "models, such as StageModel(stage='route/stage')")
-    loaded, known = load_for_simulation(config, registry, changes, operators)
     for name, number in (("jobs", jobs), ("stop_at", stop_at)):
         if not is_count(number):
             raise SimulationError(f"{name}: expected a number from 1, got {number!r}")
     for name, function in (("check", check), ("setup", setup), ("progress", progress)):
         if function is not None and not callable(function):
             raise SimulationError(f"{name}: expected a function, or None, got {function!r}")
-    fixed = None if callable(inputs) else inputs_of(inputs)
+    base = settings_of(
+        config,
+        registry=registry,
+        inputs=() if callable(inputs) else inputs,
+        faults=() if callable(faults) else faults,
+        models=models,
+        until=until,
+        queue=queue,
+        processes=processes,
+        operators=operators,
+    )
 
-    def settings_of(seed: int) -> RunSettings:
-        return RunSettings(
-            config=loaded,
-            registry=known,
-            inputs=inputs_of(inputs(seed)) if callable(inputs) else fixed or (),
+    def settings_of_seed(seed: int) -> RunSettings:
+        return replace(
+            base,
             seed=seed,
-            faults=listed("faults", faults(seed) if callable(faults) else faults, Fault, "faults, such as Crash(at=1)"),
-            models=changes,
-            until=until,
-            queue=queue,
-            processes=processes,
-            operators=operators,
+            inputs=inputs_of(inputs(seed)) if callable(inputs) else base.inputs,
+            faults=faults_of(faults(seed)) if callable(faults) else base.faults,
         )
 
     def judged(settings: RunSettings) -> SimulationReport:
@@ -155,12 +154,12 @@ def explore(
         raise SimulationError("seeds: expected one at least, got none")
     played = Played([], SimulationCounts(runs=0), totals)
     if jobs == 1:
-        play_all(seeds, settings_of, judged, played, stop_at, progress)
+        play_all(seeds, settings_of_seed, judged, played, stop_at, progress)
     else:
-        play_forked(seeds, settings_of, judged, played, stop_at, progress, jobs)
+        play_forked(seeds, settings_of_seed, judged, played, stop_at, progress, jobs)
     failures: dict[frozenset[str], SimulationReport] = {}
     for seed in sorted(played.failed)[:stop_at]:
-        settings = settings_of(seed)
+        settings = settings_of_seed(seed)
         report = judged(settings)
         names = frozenset(broken.name for broken in report.broken)
         if not names:
@@ -203,19 +202,17 @@ def shrink(
     Raises:
         SimulationError: Run again, it does not fail.
     """
-    changes = listed("models", models, StageChange, "models, such as StageModel(stage='route/stage')")
-    loaded, known = load_for_simulation(report.config, registry, changes, operators)
-    settings = RunSettings(
-        config=loaded,
-        registry=known,
-        inputs=tuple(report.inputs),
+    settings = settings_of(
+        report.config,
+        registry=registry,
+        inputs=report.inputs,
         seed=report.seed,
-        faults=tuple(report.faults),
-        models=changes,
+        faults=report.faults,
+        models=models,
         until=report.until,
         queue=report.queue,
         processes=report.processes,
-        schedule=None if report.schedule is None else tuple(report.schedule),
+        schedule=report.schedule,
         operators=operators,
         is_smaller=report.is_smaller,
     )

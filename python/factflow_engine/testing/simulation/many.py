@@ -76,8 +76,11 @@ def play_forked(
     def work(number: int, out: Connection) -> None:
         for chunk in chunks[number::jobs]:
             part = Played([], SimulationCounts(runs=0), CampaignTotals())
-            play_all(chunk, settings_of, judged, part, len(seeds), None)
-            out.send((part.failed, part.counts, part.totals))
+            try:
+                play_all(chunk, settings_of, judged, part, len(seeds), None)
+            except Exception:  # noqa: BLE001 - the caller plays what is missing, and so raises it itself
+                break
+            out.send((chunk, part.failed, part.counts, part.totals))
         out.close()
 
     workers = []
@@ -87,26 +90,28 @@ def play_forked(
         worker.start()
         sending.close()
         workers.append((worker, receiving))
-    done, open_pipes = 0, [receiving for _, receiving in workers]
+    missing, open_pipes = set(seeds), [receiving for _, receiving in workers]
     try:
         while open_pipes and len(played.failed) < stop_at:
             for pipe in wait(open_pipes):
                 assert isinstance(pipe, Connection), "all are pipes"
                 try:
-                    failed, counts, totals = pipe.recv()
+                    chunk, failed, counts, totals = pipe.recv()
                 except EOFError:
                     open_pipes.remove(pipe)
                     continue
                 played.failed += failed
                 played.counts += counts
                 played.totals.add(totals.counts, runs=totals.runs)
-                done += counts.runs
+                missing.difference_update(chunk)
                 if progress is not None:
-                    progress(done, len(seeds))
-        if len(played.failed) < stop_at and done < len(seeds):
-            raise SimulationError(f"expected {len(seeds)} runs, got {done}: a forked process has died")
+                    progress(len(seeds) - len(missing), len(seeds))
     finally:
         for worker, receiving in workers:
             worker.terminate()
             worker.join()
             receiving.close()
+    if len(played.failed) < stop_at and missing:
+        for seed in sorted(missing):
+            judged(settings_of(seed))  # raises what ended the process, unless that was a signal
+        raise SimulationError(f"{len(missing)} runs were not made: a forked process has died")

@@ -83,7 +83,7 @@ class Run:
         self._simulation = simulation
         most_readings = MOST_READINGS + MOST_READINGS_OF_AN_INPUT * len(settings.inputs)
         self._clock = clock = RunClock(self.virtual, self._livelocked, most_readings)
-        self._is_clock_wrong = any(isinstance(fault, (StepClock, SkewClock)) for fault in settings.faults)
+        self._wrong_clocks = [fault for fault in settings.faults if isinstance(fault, (StepClock, SkewClock))]
         self.trace: Final = TraceLog(clock)
         self.assertions: Final = Assertions(now=self._now)
         self.counted: Final[Counter[str]] = Counter()
@@ -126,8 +126,13 @@ class Run:
     @property
     def fired(self) -> list[Fault]:
         """Faults that have happened, none of them a rate."""
-        clocks = [fault for fault in self._settings.faults if isinstance(fault, (StepClock, SkewClock))]
-        return [*self._world.fired, *self.staging.fired, *self._endings.fired, *self._storage_faults.fired, *clocks]
+        return [
+            *self._world.fired,
+            *self.staging.fired,
+            *self._endings.fired,
+            *self._storage_faults.fired,
+            *self._wrong_clocks,
+        ]
 
     # -- in trio ----------------------------------------------------------------------------------------------------
 
@@ -249,9 +254,9 @@ class Run:
 
     def _seams_of(self, process: SimulatedProcess) -> Seams:
         seams = seams_of_process(self._simulation, process.number, life=process.life)
-        if not self._is_clock_wrong:
+        if not self._wrong_clocks:
             return replace(seams, clock=self._clock)
-        return replace(seams, clock=ProcessClock(self._clock, process.number, self._settings.faults))
+        return replace(seams, clock=ProcessClock(self._clock, process.number, self._wrong_clocks))
 
     def _storage(self, seams: Seams) -> StorageProtocol:
         storage = self._world.storage(seams)

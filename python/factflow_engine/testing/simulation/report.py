@@ -176,11 +176,18 @@ class SimulationReport:
             arguments.append(f"processes={self.processes}")
         if self.schedule is not None:
             arguments.append(f"schedule={list(self.schedule)!r}")
-        arguments += [f"{name}={name}" for name in self.given]
+        arguments += [f"{name}={self._named(name)}" for name in self.given]
         run = f"simulate({', '.join(arguments)})"
         if any(broken.name.startswith(CHECK) for broken in self.broken):
             run = f"check({run})"
         return f"{run}  # config {self.config.hash[:12]}, factflow-engine {__version__}"
+
+    def _named(self, name: str) -> str:
+        """Return the text of an argument that has none of its own; of models, those of stages that shrinking has left."""
+        if name == "models" and self.is_smaller:
+            stages = [f"{route}/{stage.name}" for route, each in self.config.routes.items() for stage in each.adapters]
+            return f"[model for model in models if model.stage in {stages!r}]"
+        return name
 
     def _config_text(self) -> str:
         if self.config_text is not None:

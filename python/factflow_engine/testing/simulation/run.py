@@ -5,33 +5,29 @@ Each part has a module of its own: arguments (`settings`), inputs (`inputs`), fa
 """
 
 import gc
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import trio
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
-from factflow_engine.config import PipelineGlobalConfig
 from factflow_engine.testing.schedule import Schedule, scheduled
+from factflow_engine.testing.simulation.arguments import AnyConfig, Inputs, settings_of
 from factflow_engine.testing.simulation.assertions import observed
 from factflow_engine.testing.simulation.faults import Fault
-from factflow_engine.testing.simulation.inputs import Input, inputs_of
-from factflow_engine.testing.simulation.loading import load_for_simulation
 from factflow_engine.testing.simulation.models import StageChange
 from factflow_engine.testing.simulation.oracle import Broken, Conservation
 from factflow_engine.testing.simulation.playing import Run
 from factflow_engine.testing.simulation.report import SimulationCounts, SimulationReport
-from factflow_engine.testing.simulation.settings import RunSettings, decisions_of, listed
+from factflow_engine.testing.simulation.settings import RunSettings
 from factflow_engine.testing.simulation.trace import Trace, logged
 
 
 def simulate(
-    config: PipelineGlobalConfig | Path | str,
+    config: AnyConfig,
     *,
     registry: ValidatingAdapterRegistry | None = None,
-    inputs: Mapping[str, Iterable[Any]] | Iterable[Input | tuple[Any, ...]] = (),
+    inputs: Inputs = (),
     seed: int = 0,
     faults: Sequence[Fault] = (),
     models: Sequence[StageChange] = (),
@@ -71,19 +67,17 @@ def simulate(
         SimulationError: Arguments do not fit together, such as an input for a route that is not there.
         ExecutionStartError: The execution cannot be started.
     """
-    changes = listed("models", models, StageChange, "models, such as StageModel(stage='route/stage')")
-    loaded, known = load_for_simulation(config, registry, changes, operators)
-    settings = RunSettings(
-        config=loaded,
-        registry=known,
-        inputs=inputs_of(inputs),
+    settings = settings_of(
+        config,
+        registry=registry,
+        inputs=inputs,
         seed=seed,
-        faults=listed("faults", faults, Fault, "faults, such as Crash(at=1)"),
-        models=changes,
+        faults=faults,
+        models=models,
         until=until,
         queue=queue,
         processes=processes,
-        schedule=decisions_of(schedule),
+        schedule=schedule,
         operators=operators,
     )
     return play(settings)

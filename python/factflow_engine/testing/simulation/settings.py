@@ -3,9 +3,8 @@
 Kept separate from the run because shrinking and campaigns change them and run again.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from factflow_engine.adapters import ValidatingAdapterRegistry
 from factflow_engine.conditions import OperatorRegistry
@@ -35,10 +34,10 @@ QUEUES: Final = ("memory://", "broker://", "sqlite://")
 LONGEST_SECONDS: Final = 6 * 3600.0
 """Virtual seconds after the last input and fault in which a run without `until` must end."""
 
-_LASTING: Final = (Crash, Duplicate, Delay, Reorder, DropDelivery, LoseLease, FailQueue)
 _OF_BROKERS: Final = (Duplicate, Delay, Reorder, DropDelivery, LoseLease, FailQueue)
 _RATES_OF_BROKERS: Final = ("duplicate", "delay", "reorder", "drop_delivery", "lose_lease", "fail_queue")
-_LASTING_RATES: Final = ("duplicate", "delay", "reorder", "drop_delivery", "lose_lease", "fail_queue", "crash_seconds")
+_LASTING: Final = (Crash, *_OF_BROKERS)
+_LASTING_RATES: Final = (*_RATES_OF_BROKERS, "crash_seconds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,27 +151,3 @@ class RunSettings:
                 raise SimulationError(
                     f"{type(fault).__name__}.process: expected a number below processes={self.processes}, got {number}"
                 )
-
-
-def listed(name: str, given: object, kind: Any, expected: str) -> tuple[Any, ...]:
-    """Return the elements of an argument, all of them instances of `kind`.
-
-    Raises:
-        SimulationError: It is no list, or something else is in it.
-    """
-    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-        raise SimulationError(f"{name}: expected a list of {expected}, got {given!r}; write [...]")
-    found = tuple(given)
-    for place, each in enumerate(found, 1):
-        if not isinstance(each, kind):
-            raise SimulationError(f"{name}, element {place}: expected {expected}, got {each!r}")
-    return found
-
-
-def decisions_of(schedule: object) -> tuple[int, ...] | None:
-    """Return the numbers of the decisions that are shuffled, in order; None for all.
-
-    Raises:
-        SimulationError: It is no list of numbers.
-    """
-    return None if schedule is None else tuple(sorted(listed("schedule", schedule, int, "numbers of decisions")))

@@ -105,7 +105,7 @@ def _faults(
     if any(name in names and not given for name, given in places.items()):
         return st.nothing()
     values: dict[str, st.SearchStrategy[Any]] = {}
-    for name in names:  # in their order, not that of a set, which differs from process to process
+    for name, default in names.items():  # in their order, not that of a set, which differs from process to process
         if name in {"at", "step"}:
             continue
         if name in places:
@@ -118,7 +118,7 @@ def _faults(
             values[name] = st.sampled_from((1, -1, 0.001, 3_600, -3_600))
         elif kind.kind == "rates" and name != "until":
             values[name] = st.sampled_from((0.0, 60.0, 10.0)) if name.endswith("_seconds") else _RATES
-        elif name == "nth" and names[name] is None:
+        elif name == "nth" and default is None:
             values[name] = st.none() | _COUNTS
         else:
             values[name] = _VALUES[name]
