@@ -43,6 +43,7 @@ def test_a_fault_is_printed_as_python_that_makes_it():
         (Crash, r"Crash: expected either at= \(seconds\) or step="),
         (lambda: Crash(at=1, step=1), "either at="),
         (lambda: Crash(at=float("nan")), "Crash.at: expected seconds"),
+        (lambda: Crash(step=1, life=-1), "Crash.life: expected a number from 0, got -1"),
         (lambda: FailStorage(operation="put"), "FailStorage.operation: expected one of write, read, .*, got 'put'"),
         (lambda: SkewClock(rate=0), "SkewClock.rate"),
         (lambda: SlowStage(stage="fetch"), "SlowStage.stage: expected 'route/stage', got 'fetch'"),
@@ -63,10 +64,10 @@ def test_a_fault_is_printed_as_python_that_makes_it():
             lambda: read_plan('[{"fault": "fail_storage", "done": 1}]'),
             "FailStorage.done: expected true or false, got 1",
         ),
-        (lambda: read_plan('[{"fault": "crash", "at": 1, "process": false}]'), "Crash.process: expected a process's"),
+        (lambda: read_plan('[{"fault": "crash", "at": 1, "process": false}]'), "Crash.process: expected a number from 0"),
         (
             lambda: read_plan('[{"fault": "cancel_execution", "at": 1, "process": null}]'),
-            "process: expected a process's",
+            "process: expected a number from 0",
         ),
     ],
 )

@@ -68,6 +68,32 @@ def test_a_process_that_crashes_after_any_step_loses_nothing(step):
         assert any(event.event == "! crashed" for event in report.trace)
 
 
+def test_each_life_of_each_process_has_its_own_steps():
+    faults = [Crash(process=None, step=40), Crash(step=30, life=1), CancelExecution(step=35, life=2), Crash(step=90)]
+    report = shop(queue="broker://", processes=2, faults=faults).check()
+    ended = [
+        (event.process, event.event, event.detail)
+        for event in report.trace
+        if event.event in {"! crashed", "! cancelled"}
+    ]
+    assert sorted(ended) == [
+        (0, "! cancelled", repr(faults[2])),
+        (0, "! crashed", repr(faults[1])),
+        (0, "! crashed", repr(faults[0])),
+        (1, "! crashed", repr(faults[0])),
+    ]
+    assert report.fired == tuple(faults[:3])  # the other one came too late
+
+
+def test_an_ending_that_another_one_overtook_changes_nothing_of_a_run_without_it():
+    """Found by the soak: it was taken for the first life's, and without it the next one was."""
+    plan = [CancelExecution(step=10_000), CancelExecution(at=0.2), Crash(step=3, life=1, restart_after=None)]
+    report = shop(queue="broker://", faults=plan)
+    again = shop(queue="broker://", faults=report.fired)
+    assert str(again.trace) == str(report.trace)
+    assert len(report.fired) == 2
+
+
 @pytest.mark.parametrize("step", range(1, 120, 13))
 def test_an_execution_that_is_cancelled_after_any_step_loses_nothing(step):
     report = shop(queue="broker://", faults=[CancelExecution(step=step)]).check()

@@ -39,36 +39,30 @@ class Endings:
         )
         self._seed = seed
         self._stepped = [ending for ending in endings if ending.step is not None]
-        self._causes: dict[int, Ending] = {}
+        self._causes: dict[int, dict[bool, Ending]] = {}  # by process, and by whether it is a crash
         self._restarts: dict[int, float | None] = {}
 
-    def steps_of(self, number: int) -> tuple[int | None, int | None]:
-        """Return the steps after which the life of a process that begins crashes, and is cancelled.
-
-        Each life of a process has the next of its endings by step.
-        """
-        for place, ending in enumerate(self._stepped):
-            if self._concerns(ending, number):
-                del self._stepped[place]
-                self._causes[number] = ending
-                return (ending.step, None) if self.crashes(ending) else (None, ending.step)
-        return None, None
+    def steps_of(self, number: int, life: int) -> tuple[int | None, int | None]:
+        """Return the steps after which the life of a process that begins crashes, and is cancelled."""
+        self._causes[number] = {}
+        for ending in sorted(self._stepped, key=lambda each: each.step or 0, reverse=True):
+            if ending.life == life:
+                self.ends(ending, number)  # the earliest of each kind is left
+        crash, cancellation = (self._causes[number].get(crashes) for crashes in (True, False))
+        return None if crash is None else crash.step, None if cancellation is None else cancellation.step
 
     def ends(self, ending: Ending, number: int) -> bool:
-        """Return whether this process ends now, and remember why."""
+        """Return whether this process ends, and remember why."""
         if not self._concerns(ending, number):
             return False
-        self._causes[number] = ending
+        self._causes[number][self.crashes(ending)] = ending
         return True
 
-    def happened(self, number: int, how: str) -> Ending | None:
+    def happened(self, number: int, *, crashed: bool) -> Ending | None:
         """Return why a process has ended, and note that this has happened; None if nothing planned it."""
-        ending = self._causes.pop(number, None)
-        if ending is None or self.crashes(ending) is not (how == "crashed"):
-            self._restarts[number] = None
-            return None
-        self._restarts[number] = ending.restart_after
-        if ending not in self.fired:
+        ending = self._causes[number].get(crashed)
+        self._restarts[number] = None if ending is None else ending.restart_after
+        if ending is not None and ending not in self.fired:
             self.fired.append(ending)
         return ending
 

@@ -55,10 +55,8 @@ class Fault:
                 _require(isinstance(value, str) and value.startswith("/"), name, "a name such as '/queue/parse'", value)
             elif field.name == "stage":
                 _require(isinstance(value, str) and value.count("/") == 1, name, "'route/stage'", value)
-            elif field.name == "process" and (value is not None or field.type is int):
-                _require(
-                    is_count(value) or (value == 0 and type(value) is int), name, "a process's number, from 0", value
-                )
+            elif field.name in {"process", "life"} and (value is not None or field.type is int):
+                _require(is_count(value) or (value == 0 and type(value) is int), name, "a number from 0", value)
             elif field.name == "done":
                 _require(isinstance(value, bool), name, "true or false", value)
             elif field.name == "operation":
@@ -164,10 +162,11 @@ class FailStorage(Fault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ending(Fault):
-    """Base of faults that end processes, at a time or at a step."""
+    """Base of faults that end processes, at a time or at a step of one of their lives."""
 
     at: float | None = None
     step: int | None = None
+    life: int = 0
     restart_after: float | None = 1.0
 
     def __post_init__(self) -> None:
@@ -188,6 +187,8 @@ class Crash(_Ending):
         process: Its number; None for all processes at once.
         at: Time of the crash.
         step: Number of the step of the process's tasks, counted from its start, after which it dies.
+        life: For `step`: number of the process's lives before the one that it ends; each process is in its life 0 until
+            it is started again.
         restart_after: Seconds until it is started again; None: it is not.
     """
 

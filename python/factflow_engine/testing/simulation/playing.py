@@ -171,8 +171,8 @@ class Run:
 
     async def _lives_of(self, processes: SimulatedProcesses, number: int) -> None:
         """Let a process live, and start it again after each crash and cancellation, as its plan says."""
-        while True:
-            crash_step, cancel_step = self._endings.steps_of(number)
+        for life in itertools.count():
+            crash_step, cancel_step = self._endings.steps_of(number, life)
             result = await processes.run(
                 number, partial(self._life, number), crash_step=crash_step, cancel_step=cancel_step
             )
@@ -350,7 +350,7 @@ class Run:
 
     def _died(self, number: int, how: str) -> None:
         """Note that a process has died, or was cancelled."""
-        fault = self._endings.happened(number, how)
+        fault = self._endings.happened(number, crashed=how == "crashed")
         self.counted[how] += 1
         self._live.pop(number, None)
         self.staging.process_died(number)

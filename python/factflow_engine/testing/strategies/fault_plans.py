@@ -33,6 +33,7 @@ comes between a queue and its reader."""
 _SECONDS: Final = st.sampled_from((1, 0, 0.1, 5, 30, 120))
 _COUNTS: Final = st.integers(1, 5)
 _STEPS: Final = st.integers(1, 200)
+_LIVES: Final = st.integers(0, 2)
 _OPERATIONS: Final = {
     "fail_queue": st.sampled_from(("publish", "receive", "settle")),
     "fail_storage": st.sampled_from(("write", "read", "stream", "metadata", "exists", "list", "delete")),
@@ -106,7 +107,7 @@ def _faults(
         return st.nothing()
     values: dict[str, st.SearchStrategy[Any]] = {}
     for name, default in names.items():  # in their order, not that of a set, which differs from process to process
-        if name in {"at", "step"}:
+        if name in {"at", "step", "life"}:
             continue
         if name in places:
             values[name] = st.sampled_from(places[name])
@@ -124,7 +125,7 @@ def _faults(
             values[name] = _VALUES[name]
     if "step" not in names:
         return st.builds(kind, **values, **({"at": _SECONDS} if "at" in names else {}))
-    return st.builds(kind, at=_SECONDS, **values) | st.builds(kind, step=_STEPS, **values)
+    return st.builds(kind, at=_SECONDS, **values) | st.builds(kind, step=_STEPS, life=_LIVES, **values)
 
 
 def _numbers_of(kind: type[Fault], processes: int) -> tuple[int | None, ...]:
