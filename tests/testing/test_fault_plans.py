@@ -64,7 +64,10 @@ def test_a_fault_is_printed_as_python_that_makes_it():
             lambda: read_plan('[{"fault": "fail_storage", "done": 1}]'),
             "FailStorage.done: expected true or false, got 1",
         ),
-        (lambda: read_plan('[{"fault": "crash", "at": 1, "process": false}]'), "Crash.process: expected a number from 0"),
+        (
+            lambda: read_plan('[{"fault": "crash", "at": 1, "process": false}]'),
+            "Crash.process: expected a number from 0",
+        ),
         (
             lambda: read_plan('[{"fault": "cancel_execution", "at": 1, "process": null}]'),
             "process: expected a number from 0",

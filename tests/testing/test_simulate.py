@@ -456,3 +456,26 @@ def test_the_trace_does_not_depend_on_how_the_program_logs(level, caplog):
         assert logging.root.manager.disable == level
     finally:
         logging.disable(logging.NOTSET)
+
+
+def test_values_of_the_environment_are_not_in_the_trace(monkeypatch, tmp_path):
+    monkeypatch.setenv("TOKEN", "hunter2-hunter2")
+    text = HEAD + (
+        "routes:\n  a:\n    adapters:\n"
+        "      - {type: set_fields, config: {fields: {token: '${TOKEN}'}}}\n"
+        "      - {name: fail, type: fail, condition: {field: token, operator: neq, value: '${TOKEN}'}}\n"
+        "      - {name: show, type: show}\n"
+        "    outbound: [{queue: /queue/out, external: true}]\n"
+    )
+
+    async def show(context):
+        if context.message["n"]:
+            raise ValueError(f"no {context.message['token']}")
+        return AdapterResult.forward()
+
+    report = simulate(text, registry=registry_of(fail=forward, show=show), inputs=[("a", {"n": 0}), ("a", {"n": 1})])
+    assert report.payloads("/queue/out") == [{"n": 0, "token": "hunter2-hunter2"}]
+    assert "hunter2" not in str(report.trace)
+    assert "${TOKEN}" in str(report.trace)
+    assert "hunter2" not in report.html(tmp_path / "page.html").read_text()
+    assert "hunter2" not in report.reproducer

@@ -133,7 +133,7 @@ def _settings(section: LineageConfig | None, config: PipelineGlobalConfig, hooks
     """Return the settings of a recorder; a simulated run follows all messages, whatever is sampled."""
     hashes = hooks is not None and hooks.hashes_payloads
     if section is None:
-        return RecorderSettings(hash_payloads=hashes)
+        return RecorderSettings(hash_payloads=hashes, secrets=_secrets_of(config))
     return RecorderSettings(
         sample_rate=section.sample_rate if section.mode == "sampled" and hooks is None else 1.0,
         hash_payloads=section.hash_payloads or hashes,

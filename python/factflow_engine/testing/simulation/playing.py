@@ -20,6 +20,7 @@ from factflow_engine.frames import Frame, unpack
 from factflow_engine.queues.naming import is_topic
 from factflow_engine.runtime.execution.manager import OrchestratorManager
 from factflow_engine.runtime.execution.orchestrator import PipelineOrchestrator
+from factflow_engine.runtime.execution.redaction import Redaction
 from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus
 from factflow_engine.runtime.transport.frame_factory import FrameFactory
 from factflow_engine.seams import Seams
@@ -85,6 +86,8 @@ class Run:
         self._clock = clock = RunClock(self.virtual, self._livelocked, most_readings)
         self._wrong_clocks = [fault for fault in settings.faults if isinstance(fault, (StepClock, SkewClock))]
         self.trace: Final = TraceLog(clock)
+        if config.secrets:
+            self.trace.hide(Redaction(config))
         self.assertions: Final = Assertions(now=self._now)
         self.counted: Final[Counter[str]] = Counter()
         self.staging: Final = Staging(

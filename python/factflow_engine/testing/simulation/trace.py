@@ -79,16 +79,16 @@ class TraceLog:
         self._clock = clock
         self._drains: list[tuple[int, Drain]] = []
         self._log: list[_Note | tuple[int, int, Sequence[bytes]]] = []
-        self._hidden: list[tuple[str, str]] = []
+        self._hiding: list[Callable[[str], str]] = []
         self.is_noting = True
 
     def follow(self, process: int, drain: Drain) -> None:
         """Take the rows of an execution of this process from now on."""
         self._drains.append((process, drain))
 
-    def hide(self, text: str, shown: str) -> None:
-        """Show another text in the place of one that differs from run to run."""
-        self._hidden.append((text, shown))
+    def hide(self, hidden: Callable[[str], str]) -> None:
+        """Show what this makes of each detail: one without secrets, or without what differs from run to run."""
+        self._hiding.append(hidden)
 
     def leave(self, process: int) -> None:
         """Take the last rows of a process that has died: what is done with it later is not of the run."""
@@ -109,8 +109,8 @@ class TraceLog:
         """Add an event of now, behind the rows that were written before it."""
         if self.is_noting:
             self.gather()
-            for text, shown in self._hidden:
-                detail = detail.replace(text, shown)
+            for hidden in self._hiding:
+                detail = hidden(detail)
             self._log.append(
                 _Note(self._clock.monotonic_ns(), process, route, stage, message_id, parent_id, event, detail)
             )

@@ -289,7 +289,7 @@ def world_of(url: str, simulation: Simulation, faults: Sequence[Fault], trace: T
         yield BrokerWorld(simulation, faults, trace)
     else:
         with TemporaryDirectory(prefix="factflow-") as folder:
-            trace.hide(folder, "the run's folder")
+            trace.hide(lambda text: text.replace(folder, "the run's folder"))
             yield SqliteWorld(simulation, faults, Path(folder))
 
 
