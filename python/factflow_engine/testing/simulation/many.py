@@ -71,7 +71,8 @@ def play_forked(
     if "fork" not in multiprocessing.get_all_start_methods():
         raise SimulationError(f"jobs={jobs} needs a system that can fork; write jobs=1")
     context = multiprocessing.get_context("fork")
-    chunks = [seeds[start : start + _CHUNK] for start in range(0, len(seeds), _CHUNK)]
+    size = max(1, min(_CHUNK, len(seeds) // (4 * jobs)))  # small enough that no process waits long for another
+    chunks = [seeds[start : start + size] for start in range(0, len(seeds), size)]
 
     def work(number: int, out: Connection) -> None:
         for chunk in chunks[number::jobs]:
