@@ -235,7 +235,7 @@ def test_a_stuck_stage_is_stopped_and_the_report_says_who_holds_what():
         report.check()
     assert raised.value.reproducer.startswith("simulate(config, inputs=[Input('orders', {'pieces': 1}), ")
     assert (
-        "seed=0, faults=[StickStage(stage='letters/send', nth=1)], registry=registry, models=models)  # config "
+        "seed=0, faults=[StickStage(stage='letters/send')], registry=registry, models=models)  # config "
         in raised.value.reproducer
     )
     assert not report.ended

@@ -27,11 +27,19 @@ def _require(is_so: bool, name: str, expected: str, got: object) -> None:  # noq
         raise FaultPlanError(f"{name}: expected {expected}, got {got!r}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Fault:
     """Base of all faults, with the checks of the fields that several have."""
 
     kind: ClassVar[str] = ""
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)
+            if getattr(self, field.name) != field.default or field.name == "operation"  # a reader wants to know it
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def __post_init__(self) -> None:
         """Check the fields.
@@ -63,7 +71,7 @@ class Fault:
                 _require(isinstance(value, str), name, "an operation's name", value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Duplicate(Fault):
     """The queue stores the nth message that it accepts twice, and so hands it out twice."""
 
@@ -72,7 +80,7 @@ class Duplicate(Fault):
     nth: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Delay(Fault):
     """The queue hands the nth message that it accepts out only after so many seconds."""
 
@@ -82,7 +90,7 @@ class Delay(Fault):
     seconds: float = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Reorder(Fault):
     """The queue puts the nth message that it accepts behind so many that come later; behind fewer, if no more come."""
 
@@ -92,7 +100,7 @@ class Reorder(Fault):
     behind: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class DropDelivery(Fault):
     """The nth delivery of the queue is lost on its way; it is handed out again when its lease has run out."""
 
@@ -101,7 +109,7 @@ class DropDelivery(Fault):
     nth: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class LoseLease(Fault):
     """The nth delivery of the queue is taken from its consumer at once: it may be handed out to another one."""
 
@@ -110,7 +118,7 @@ class LoseLease(Fault):
     nth: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class FailQueue(Fault):
     """The nth call of an operation of the queue provider fails with `QueueError`.
 
@@ -139,7 +147,7 @@ STORAGE_OPERATIONS: Final = ("write", "read", "read_range", "stream", "metadata"
 """Operations of an object store that can fail: methods of `StorageProtocol`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class FailStorage(Fault):
     """The nth call of an operation of the object store fails with `StorageError`; counted over all processes.
 
@@ -160,7 +168,7 @@ class FailStorage(Fault):
         _require(self.operation in STORAGE_OPERATIONS, "FailStorage.operation", expected, self.operation)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class _Ending(Fault):
     """Base of faults that end processes, at a time or at a step of one of their lives."""
 
@@ -179,7 +187,7 @@ class _Ending(Fault):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Crash(_Ending):
     """A process dies: none of its tasks is scheduled ever again, none is cancelled, no `finally` of it has an effect.
 
@@ -196,7 +204,7 @@ class Crash(_Ending):
     process: int | None = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class CancelExecution(_Ending):
     """A process's execution is cancelled, as by the end of the scope that owns it; fields as those of `Crash`."""
 
@@ -204,7 +212,7 @@ class CancelExecution(_Ending):
     process: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PowerCut(_Ending):
     """All processes die, and with them what the files of the queue and the store had not made durable.
 
@@ -215,7 +223,7 @@ class PowerCut(_Ending):
     kind: ClassVar[str] = "power_cut"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class StepClock(Fault):
     """The wall clock of a process, or of all if None, is set by so many seconds, forwards or backwards."""
 
@@ -229,7 +237,7 @@ class StepClock(Fault):
         _require(is_number(self.seconds), "StepClock.seconds", "a finite number of seconds", self.seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SkewClock(Fault):
     """The wall clock of a process, or of all if None, runs at this rate from the beginning: 1.01 is one percent fast."""
 
@@ -247,7 +255,7 @@ class SkewClock(Fault):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SlowStage(Fault):
     """Calls of a stage take longer: those that begin within a time, or the nth one.
 
@@ -271,7 +279,7 @@ class SlowStage(Fault):
         _require(is_time(self.extra_seconds), "SlowStage.extra_seconds", "seconds, 0 or more", self.extra_seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class StickStage(Fault):
     """The nth call of a stage does not return until it is cancelled, as by a time limit."""
 
@@ -280,7 +288,7 @@ class StickStage(Fault):
     nth: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class FailStage(Fault):
     """The nth call of a stage raises `SimulatedFailureError`, after its adapter has done its work if `done`."""
 
@@ -290,7 +298,7 @@ class FailStage(Fault):
     done: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class FaultRates(Fault):
     """Faults drawn from the seed: each rate is the probability of a fault at each message, delivery or call.
 
