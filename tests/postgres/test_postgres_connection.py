@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
-from psycopg import OperationalError
+from psycopg import OperationalError, Transaction
 from psycopg.pq import PGconn
 from psycopg.waiting import Ready, Wait
 
@@ -113,6 +113,21 @@ async def test_cancelled_at_any_moment_all_or_nothing_is_committed(postgres, tab
             lambda c: c.execute(f"SELECT count(*) FROM {table} GROUP BY value / 3").fetchall()
         )
     assert set(counts) <= {(3,)}
+
+
+@pytest.mark.parametrize("end", ["rollback", "commit"])
+async def test_a_transaction_whose_end_is_cancelled_leaves_nothing_behind(postgres, table, monkeypatch, end):
+    def works(connection):
+        connection.execute(f"INSERT INTO {table} VALUES (1)")
+        if end == "rollback":
+            connection.execute("SELECT 1/0")
+
+    async with opened(postgres.url) as connection:
+        with monkeypatch.context() as patch:
+            patch.setattr(Transaction, f"_get_{end}_commands", lambda _: [b"SELECT 1/0"])  # as refused as if cancelled
+            with pytest.raises(PostgresError, match="division by zero"):
+                await connection.run(works)
+        assert await connection.run(one(f"SELECT count(*) FROM {table}")) == 0
 
 
 async def test_a_hanging_server_is_left_within_the_patience(postgres):

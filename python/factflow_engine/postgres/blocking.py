@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from factflow_engine.postgres.errors import PostgresError
 from factflow_engine.postgres.patience import PatientConnection
@@ -131,6 +132,8 @@ class BlockingConnection:
                     raise PostgresError(self.settings.place, "the caller was cancelled")
                 return work(connection)
             except _AGAIN:
+                if not self._is_idle():
+                    self.close()
                 if not left or self._cancelled:
                     raise
             except _GONE:
@@ -145,13 +148,23 @@ class BlockingConnection:
                         raise
                     was_silent = True  # once may be the fault of a way on which an idle connection was forgotten
             except BaseException:
-                if self._is_gone():
+                if not self._is_idle():
                     self.close()
                 raise
         raise AssertionError("the last attempt returns or raises")
 
     def _is_gone(self) -> bool:
         return self._connection is None or self._connection.broken or self._connection.closed
+
+    def _is_idle(self) -> bool:
+        """Return whether the connection can serve another call: it is open, and no transaction was left open.
+
+        One is left if its caller's cancellation hit the `ROLLBACK` or `COMMIT` itself: `psycopg` then takes the next
+        transaction for an inner one of it.
+        """
+        if self._connection is None or self._is_gone():
+            return False
+        return self._connection.info.transaction_status is TransactionStatus.IDLE
 
     def _open(self) -> PatientConnection:
         if self._connection is not None and self._process != os.getpid():
