@@ -21,7 +21,7 @@ from factflow_engine.runtime.transport.subscriptions import unless_ended
 from factflow_protocols import Begun, Subscription
 
 if TYPE_CHECKING:
-    from factflow_engine.resilience import AdapterCircuitMetrics
+    from factflow_engine.resilience import AdapterCircuitMetrics, LimitStatistics
 
 
 class PipelineOrchestrator:
@@ -305,6 +305,10 @@ class PipelineOrchestrator:
     def circuits(self) -> Mapping[str, AdapterCircuitMetrics]:
         """Return `statistics().circuits`, without the cost of the rest."""
         return self._lifecycle.observation.circuits()
+
+    def limits(self) -> Mapping[str, LimitStatistics]:
+        """Return `statistics().limits`, without the cost of the rest."""
+        return self._lifecycle.observation.limits(keys=True)
 
     def learnt_limits(self) -> Mapping[str, Any]:
         """Return what the limits with `warm_start` have learnt, by name, for `OrchestratorManager.start`; JSON can hold it."""

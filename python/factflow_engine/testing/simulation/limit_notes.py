@@ -47,7 +47,7 @@ class LimitNotes(trio.abc.Instrument):
         """Look at all limits; trio calls it when no task is ready."""
         del timeout
         for process, execution in self._executions().items():
-            for name, limit in execution.statistics().limits.items():
+            for name, limit in execution.limits().items():
                 change = limit.last_change
                 if change is None:
                     continue
