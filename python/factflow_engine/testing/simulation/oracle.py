@@ -65,51 +65,57 @@ class Conservation:
         parents.update(self.left)
         dead: dict[str, list[bytes]] = {}
         last: dict[bytes, tuple[bytes | None, str]] = {}
-        targets: dict[tuple[str, str], list[tuple[str, ...]]] = {}
-        became: dict[str, dict[bytes, list[tuple[str, ...]]]] = {route: {} for route in self.config.routes}
-        queues = {section.inbound.queue for section in self.config.routes.values()}
-        peers = {route: readers for queue in queues for readers in self._readers(queue) for route in readers}
+        sent: dict[str, dict[str, set[bytes]]] = {route: {} for route in self.config.routes}  # by detail of the row
+        peers = self._peers()
         for _, route, message_id, parent_id, _, outcome, _, _, _, detail in outcomes:
             ended[route].add(message_id)
             if self.redelivers:
                 for peer in peers[route]:
-                    became[peer].pop(message_id, None)  # the last end counts, in whichever route it is
+                    for ids in sent[peer].values():
+                        ids.discard(message_id)  # the last end counts, in whichever route it is
                 last[message_id] = parent_id, outcome
             if parent_id is not None:
                 parents[route].add(parent_id)
-            if outcome == "completed" and detail is not None:
-                to = targets.get((route, detail))
-                if to is None:
-                    to = targets[route, detail] = self._readers_of(detail)
-                if to:
-                    became[route][message_id] = to
+            if outcome == "completed":
+                if detail is not None:
+                    by_detail = sent[route]
+                    if detail in by_detail:
+                        by_detail[detail].add(message_id)
+                    else:
+                        by_detail[detail] = {message_id}
             elif outcome == "dead_lettered":
                 dead.setdefault(route, []).append(message_id)
         broken = []
-        for route, ids in self.accepted.items():
+        for route, accepted in self.accepted.items():
             for readers in self._readers(self.config.routes[route].inbound.queue):
-                lost = [each for each in ids if not any(each in ended[reader] for reader in readers)]
+                lost = [each for each in accepted if not any(each in ended[reader] for reader in readers)]
                 if lost:
                     broken.append(_lost(readers, f"published to route {route!r}", lost))
-        for route, by_message in became.items():
-            lost_in: dict[tuple[str, ...], list[bytes]] = {}
-            for message_id, to in by_message.items():
-                for readers in to:
-                    is_missed = not any(message_id in parents.get(reader, ()) for reader in readers)
-                    if is_missed and not _may_be_undone(message_id, last):
-                        lost_in.setdefault(readers, []).append(message_id)
-            broken += [_lost(readers, f"that route {route!r} sent", ids) for readers, ids in lost_in.items()]
-        for route, ids in dead.items():
+        for route, by_detail in sent.items():
+            lost_in: dict[tuple[str, ...], set[bytes]] = {}
+            for detail, ids in by_detail.items():
+                for readers in self._readers_of(detail):
+                    missed = ids.difference(*(parents.get(reader, ()) for reader in readers))
+                    missed = {each for each in missed if not _may_be_undone(each, last)}
+                    if missed:
+                        lost_in.setdefault(readers, set()).update(missed)
+            broken += [_lost(readers, f"that route {route!r} sent", sorted(ids)) for readers, ids in lost_in.items()]
+        for route, given_up in dead.items():
             for readers in self._readers(str(self.config.routes[route].error_handling.dead_letter_queue)):
                 # in memory a dead letter has the id of the message, elsewhere that is its parent
                 lost = [
                     each
-                    for each in ids
+                    for each in given_up
                     if not any(each in parents.get(name, ()) or each in ended.get(name, ()) for name in readers)
                 ]
                 if lost:
                     broken.append(_lost(readers, f"that route {route!r} gave up", lost))
         return broken
+
+    def _peers(self) -> Mapping[str, Sequence[str]]:
+        """Return for each route those that read its queue, itself included."""
+        queues = {section.inbound.queue for section in self.config.routes.values()}
+        return {route: readers for queue in queues for readers in self._readers(queue) for route in readers}
 
     def _readers_of(self, detail: str) -> list[tuple[str, ...]]:
         """Return the readers of what a message's outbounds took."""
