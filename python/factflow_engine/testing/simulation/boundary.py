@@ -118,6 +118,7 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     "factflow_engine/testing/virtual_time.py": "the simulated seams: generators with a seed",
     "factflow_engine/testing/schedule.py": "the schedule: a generator with a seed",
     "factflow_engine/testing/simulation/many.py": "forks processes that each make runs of their own",
+    "factflow_engine/testing/simulation/outside_waits.py": "notices the threads of others, and starts none",
     "factflow_engine/testing/simulation/worlds.py": "names a run's folder, which is kept out of the trace",
     "factflow_engine/testing/adapter_runs.py": "names a folder for one adapter; not of a simulated run",
 }

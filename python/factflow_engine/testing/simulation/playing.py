@@ -39,6 +39,7 @@ from factflow_engine.testing.simulation.hooks import Nowhere, ProcessHooks
 from factflow_engine.testing.simulation.inputs import Input
 from factflow_engine.testing.simulation.limit_notes import LimitNotes, has_moving_limits
 from factflow_engine.testing.simulation.oracle import Broken, unbalanced
+from factflow_engine.testing.simulation.outside_waits import REMEDY, ThreadPolling, outside_waits
 from factflow_engine.testing.simulation.process_seams import ProcessClock, seams_of_process
 from factflow_engine.testing.simulation.processes import CRASHED, SimulatedProcess, SimulatedProcesses
 from factflow_engine.testing.simulation.report import Output
@@ -142,6 +143,7 @@ class Run:
     async def main(self) -> None:
         """Run the execution to its end, or until it is stopped."""
         trio.lowlevel.add_instrument(RoundPolling(self.assertions))
+        trio.lowlevel.add_instrument(ThreadPolling(self._waits_outside))
         if has_moving_limits(self.config):
             trio.lowlevel.add_instrument(LimitNotes(lambda: self._live, self.trace))
         settings = self._settings
@@ -385,6 +387,11 @@ class Run:
         self.broken.append(Broken(name="time passes", text=text, at=self._now()))
         self._stop.set()
 
+    def _waits_outside(self, waits: list[str]) -> None:
+        text = "; ".join([*waits, REMEDY])
+        self.broken.append(Broken(name="nothing waits outside", text=text, at=self._now()))
+        self._stop.set()
+
     # -- what is noted ------------------------------------------------------------------------------------------------
 
     def _now(self) -> float:
@@ -406,10 +413,11 @@ class Run:
             for each in statistics.held[:5]
         ]
         waits = [str(wait) for wait in statistics.waits[:5]]
-        what = "; ".join([*statistics.stalled, *waits, *held]) or "nothing is held"
+        outside = outside_waits()
+        what = "; ".join([*statistics.stalled, *waits, *held, *outside, *([REMEDY] if outside else [])])
         return Broken(
             name="everything ends",
-            text=f"process {number} had not ended {self._settings.patience:g} s after the last input and fault: {what}",
+            text=f"process {number} had not ended {self._settings.patience:g} s after the last input and fault: {what or 'nothing is held'}",
             at=self._now(),
         )
 
