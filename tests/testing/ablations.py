@@ -13,7 +13,10 @@ from typing import Any
 import trio
 
 from factflow_engine.native import Frame
+from factflow_engine.resilience import CircuitBreaker
+from factflow_engine.runtime.execution import assembly
 from factflow_engine.runtime.execution.watchdog import Watchdog
+from factflow_engine.runtime.hop import route_state
 from factflow_engine.runtime.hop.relief import Relief
 from factflow_engine.runtime.hop.settlement import Settlement
 from factflow_engine.runtime.report import Outcome
@@ -34,6 +37,7 @@ from factflow_engine.testing.simulation import (
 )
 from factflow_engine.testing.virtual_time import SimulatedRandomness
 from factflow_protocols import AdapterResult
+from factflow_protocols.assertions import always
 from support.pipelines import registry_of
 from testing.soak_oracles import left
 from testing.soak_pipelines import PIPELINES, REGISTRY, frozen
@@ -188,6 +192,42 @@ def _stuck(seeds: Sequence[int]) -> Campaign:
     )
 
 
+GUARDED = (
+    HEAD
+    + """
+routes:
+  a:
+    adapters:
+      - {type: slow, circuit_breaker: {minimum_calls: 1, sliding_window_size: 1}}
+"""
+)
+TWO = HEAD + "\nroutes:\n  a:\n    inbound: {concurrency: 2}\n    adapters: [{type: counted}]\n"
+
+
+async def _slow(context: Any) -> Any:
+    await trio.sleep(1)
+    return AdapterResult.forward()
+
+
+def _counted() -> Callable[[Any], Any]:
+    """Return an adapter that asserts that two messages at most are in it."""
+    inside = 0
+
+    async def counted(context: Any) -> Any:
+        nonlocal inside
+        inside += 1
+        always(inside <= 2, "at most two at once")
+        await trio.sleep(1)
+        inside -= 1
+        return AdapterResult.forward()
+
+    return counted
+
+
+def _never_opens(report: SimulationReport) -> None:
+    assert not report.counts.breaker_openings, "a breaker opens, and no call has failed"
+
+
 def _twice(seeds: Sequence[int]) -> Campaign:
     """Return the campaign that plays each run twice."""
     pipeline = PIPELINES["chain"]
@@ -253,6 +293,17 @@ def _nothing(self: Any, *args: Any, **options: Any) -> None:
     """Do nothing."""
 
 
+def _record_all(self: CircuitBreaker, permit: Any, error: Any = None, duration_ns: int | None = None) -> None:
+    if not permit.is_settled:
+        permit.record(0, 0, None if error is None else OSError("cancelled"))
+
+
+@contextmanager
+def _any_concurrency() -> Iterator[None]:
+    with patched(route_state, "permits", lambda _: 1_000), patched(assembly, "permits", lambda _: 1_000):
+        yield
+
+
 @contextmanager
 def _no_time_limits() -> Iterator[None]:
     before = stage.in_time
@@ -300,6 +351,20 @@ ABLATIONS = (
         campaign=_of_soak("chain", _cancel),
     ),
     Ablation(
+        name="breakers count cancellations",
+        guarantee=3,
+        removed="a circuit breaker counts a call that is cancelled",
+        off=lambda: patched(CircuitBreaker, "settle", _record_all),
+        campaign=lambda seeds: explore(
+            GUARDED,
+            seeds=seeds,
+            registry=registry_of(slow=_slow),
+            inputs={"a": [1, 2]},
+            faults=_cancel,
+            check=_never_opens,
+        ),
+    ),
+    Ablation(
         name="no time limit",
         guarantee=4,
         removed="`timeout_seconds` of a stage is not applied",
@@ -313,6 +378,15 @@ ABLATIONS = (
         off=lambda: patched(Relief, "_look_at", lambda self, cycle, asks: False),
         campaign=lambda seeds: explore(
             BURST, seeds=seeds, registry=registry_of(double=_double), inputs=lambda seed: [Input("a", {"n": 3})] * 3
+        ),
+    ),
+    Ablation(
+        name="no concurrency limit",
+        guarantee=5,
+        removed="`concurrency` of a route is not applied",
+        off=_any_concurrency,
+        campaign=lambda seeds: explore(
+            TWO, seeds=seeds, registry=registry_of(counted=_counted()), inputs={"a": [1, 2, 3, 4]}
         ),
     ),
     Ablation(
