@@ -1,5 +1,7 @@
 """Who reads what in simulated runs: shared queues, subscriptions of topics, the outside; found by random tuples."""
 
+import re
+
 import pytest
 import trio
 
@@ -135,3 +137,18 @@ def test_what_was_emitted_and_is_nowhere_is_lost_all_the_same():
     judge = Conservation(report.config, {}, {})
     [lost] = judge.broken([row for row in report.trace.outcomes() if row[1] == "a"])
     assert "have no end of 1 of the messages that route 'a' sent" in lost.text
+
+
+@pytest.mark.parametrize("queue", ["memory://", "broker://"])
+def test_one_of_several_children_is_missed(queue):
+    text = HEAD + "routes: {a: {adapters: [{type: three}, {type: forward}]}}"
+
+    async def three(context):
+        return AdapterResult(emitted=[1, 2, 3])
+
+    report = simulate(text, registry=registry_of(three=three), inputs=[("a", 0)], queue=queue).check()
+    judge = Conservation(report.config, {}, {}, redelivers=queue != "memory://")
+    rows = report.trace.outcomes()
+    assert not judge.broken(rows)
+    [lost] = judge.broken(rows[1:])
+    assert re.fullmatch(r"route 'a' has ended only 2 of 3 that [0-9a-f]{32} became", lost.text)

@@ -4,7 +4,7 @@ Kept separate from assertions of users (`assertions`): these hold always, and ne
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,7 +54,7 @@ class Conservation:
     left: Mapping[str, set[bytes]]
     redelivers: bool = True
 
-    def broken(self, outcomes: Iterable[Sequence[Any]]) -> list[Broken]:
+    def broken(self, outcomes: Sequence[Sequence[Any]]) -> list[Broken]:
         """Return what was lost, in a run that has completed.
 
         Args:
@@ -66,13 +66,15 @@ class Conservation:
         dead: dict[str, list[bytes]] = {}
         last: dict[bytes, tuple[bytes | None, str]] = {}
         sent: dict[str, dict[str, set[bytes]]] = {route: {} for route in self.config.routes}  # by detail of the row
+        became: dict[str, dict[bytes, int]] = {route: {} for route in self.config.routes}  # number of its children
         peers = self._peers()
-        for _, route, message_id, parent_id, _, outcome, _, _, _, detail in outcomes:
+        for _, route, message_id, parent_id, _, outcome, _, _, emitted, detail in outcomes:
             ended[route].add(message_id)
             if self.redelivers:
                 for peer in peers[route]:
                     for ids in sent[peer].values():
                         ids.discard(message_id)  # the last end counts, in whichever route it is
+                    became[peer].pop(message_id, None)
                 last[message_id] = parent_id, outcome
             if parent_id is not None:
                 parents[route].add(parent_id)
@@ -83,6 +85,8 @@ class Conservation:
                         by_detail[detail].add(message_id)
                     else:
                         by_detail[detail] = {message_id}
+                elif emitted:
+                    became[route][message_id] = emitted
             elif outcome == "dead_lettered":
                 dead.setdefault(route, []).append(message_id)
         broken = []
@@ -110,7 +114,7 @@ class Conservation:
                 ]
                 if lost:
                     broken.append(_lost(readers, f"that route {route!r} gave up", lost))
-        return broken
+        return broken + _lost_children(became, outcomes)
 
     def _peers(self) -> Mapping[str, Sequence[str]]:
         """Return for each route those that read its queue, itself included."""
@@ -139,6 +143,27 @@ class Conservation:
         return [tuple(routes) for routes in found.values()]
 
 
+def _lost_children(became: Mapping[str, Mapping[bytes, int]], outcomes: Sequence[Sequence[Any]]) -> list[Broken]:
+    """Return the routes in which fewer children have ended than messages became; more may have, at another delivery."""
+    if not any(became.values()):
+        return []
+    children: dict[str, dict[bytes, set[bytes]]] = {route: {} for route in became}
+    for _, route, message_id, parent_id, *_ in outcomes:
+        if parent_id in became[route]:
+            children[route].setdefault(parent_id, set()).add(message_id)
+    broken = []
+    for route, parents in became.items():
+        ended = {each: len(children[route].get(each, ())) for each in parents}
+        few = [
+            f"{ended[each]} of {count} that {each.hex()} became"
+            for each, count in parents.items()
+            if ended[each] < count
+        ]
+        if few:
+            broken.append(Broken(name="nothing is lost", text=f"route {route!r} has ended only {_some(few)}"))
+    return broken
+
+
 def _may_be_undone(message_id: bytes, last: Mapping[bytes, tuple[bytes | None, str]]) -> bool:
     """True if a message came of one that was not completed in the end, and that may not have emitted it again.
 
@@ -156,9 +181,13 @@ def _may_be_undone(message_id: bytes, last: Mapping[bytes, tuple[bytes | None, s
 def _lost(readers: Sequence[str], which: str, ids: Sequence[bytes]) -> Broken:
     routes = f"route {readers[0]!r} has" if len(readers) == 1 else f"routes {', '.join(map(repr, readers))} have"
     noted = f"queue {readers[0]!r} has given out none" if readers[0].startswith("/") else f"{routes} no end"
-    named = ", ".join(each.hex() for each in ids[:_MOST_NAMED])
-    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
-    return Broken(name="nothing is lost", text=f"{noted} of {len(ids)} of the messages {which}: {named}{more}")
+    named = _some([each.hex() for each in ids])
+    return Broken(name="nothing is lost", text=f"{noted} of {len(ids)} of the messages {which}: {named}")
+
+
+def _some(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
+    return ", ".join(texts[:_MOST_NAMED]) + more
 
 
 def unbalanced(report: ExecutionReport) -> list[Broken]:
