@@ -12,7 +12,7 @@ from factflow_engine.conditions import compile_condition
 from factflow_engine.native import pack, unpack
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(pairs, pairs)
 def test_a_condition_on_bytes_is_the_reference_on_the_decoded_message(one, two):
     for source, _, _ in (one, two):

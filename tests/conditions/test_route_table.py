@@ -35,7 +35,7 @@ def assert_equals_asking_each(rules, payloads):
         assert table.match_first(payload) == (expected[0] if expected else None)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(drawn(tables))
 def test_a_table_is_its_rules_one_by_one(drawn_tables):
     assert_equals_asking_each(*drawn_tables)

@@ -90,8 +90,8 @@ def check_seeds(first: int, last: int) -> set[str]:
     return set(digests)
 
 
-def test_fifty_seeds_twice_and_under_another_hash_seed():
-    assert len(check_seeds(0, 50)) == 50
+def test_some_seeds_twice_and_under_another_hash_seed():
+    assert len(check_seeds(0, 20)) == 20
 
 
 @pytest.mark.slow
