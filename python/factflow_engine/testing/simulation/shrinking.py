@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 
 from factflow_engine.config import PipelineConfigLoader, PipelineGlobalConfig
 from factflow_engine.testing.simulation.errors import SimulationError
-from factflow_engine.testing.simulation.inputs import Input
 from factflow_engine.testing.simulation.models import StageChange
+from factflow_engine.testing.simulation.plainer import plainer_faults, plainer_inputs
 from factflow_engine.testing.simulation.report import SimulationReport
 from factflow_engine.testing.simulation.settings import RunSettings
 
@@ -75,7 +75,9 @@ class Shrinking:
         self._control = self._control_of(settings, best[0])
         while True:
             before = _size(*best)
-            for smaller in (self._plan, self._inputs, self._processes, self._config, self._payloads, self._schedule):
+            for smaller in (
+                self._plan, self._inputs, self._processes, self._config, self._payloads, self._faults, self._schedule,
+            ):  # fmt: skip
                 best = smaller(*best)
             if _size(*best) >= before or self.runs >= self.most_runs:
                 return best
@@ -163,7 +165,7 @@ class Shrinking:
 
     def _payloads(self, settings: RunSettings, report: SimulationReport) -> tuple[RunSettings, SimulationReport]:
         for place in range(len(settings.inputs)):
-            for plainer in _plainer_inputs(settings.inputs[place]):
+            for plainer in plainer_inputs(settings.inputs[place]):
                 if plainer in settings.inputs:
                     continue  # inputs that differed are to differ: two of one number would be another failure
                 inputs = (*settings.inputs[:place], plainer, *settings.inputs[place + 1 :])
@@ -171,6 +173,21 @@ class Shrinking:
                 if found is not None:
                     settings, report = found
                     break
+        return settings, report
+
+    def _faults(self, settings: RunSettings, report: SimulationReport) -> tuple[RunSettings, SimulationReport]:
+        place = 0
+        while place < len(settings.faults):
+            for plainer in plainer_faults(settings.faults[place]):
+                if plainer in settings.faults:
+                    continue
+                faults = (*settings.faults[:place], plainer, *settings.faults[place + 1 :])
+                found = self._try(settings, faults=faults)
+                if found is not None:
+                    settings, report = found
+                    break
+            else:
+                place += 1
         return settings, report
 
     def _config(self, settings: RunSettings, report: SimulationReport) -> tuple[RunSettings, SimulationReport]:
@@ -196,6 +213,7 @@ def _size(settings: RunSettings, report: SimulationReport) -> tuple[int, ...]:
         len(settings.inputs),
         _length(settings.config),
         len(repr(settings.inputs)),
+        len(repr(settings.faults)),
         decisions,
         settings.processes,
     )
@@ -276,34 +294,3 @@ def _without(route: Mapping[str, Any], target: str) -> dict[str, Any]:
     """Return a route without outbounds to a route that is gone."""
     kept = [outbound for outbound in route.get("outbound") or () if outbound.get("route") != target]
     return {**route, "outbound": kept}
-
-
-def _plainer_inputs(given: Input) -> Iterator[Input]:
-    """Yield plainer forms of an input, the plainest first."""
-    if given.at:
-        yield replace(given, at=0.0)
-    if given.headers is not None:
-        yield replace(given, headers=None)
-    if given.key is not None:
-        yield replace(given, key=None)
-    for payload in _plainer(given.payload):
-        yield replace(given, payload=payload)
-
-
-def _plainer(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        for name in value:
-            yield {other: inner for other, inner in value.items() if other != name}
-        for name, inner in value.items():
-            for plainer in _plainer(inner):
-                yield {**value, name: plainer}
-    elif isinstance(value, list):
-        for place in range(len(value)):
-            yield [*value[:place], *value[place + 1 :]]
-    elif isinstance(value, str) and value:
-        yield ""
-        yield value[: len(value) // 2]
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and value:
-        yield 0
-        if abs(value) > 1:
-            yield int(value / 2)
