@@ -1,5 +1,6 @@
 """Campaigns find planted faults, make them small, and print a line that does it again; determinism is checked."""
 
+import gc
 import itertools
 import random
 import time
@@ -411,3 +412,18 @@ def test_the_line_makes_hostile_values_again():
     assert "registry=registry, models=models)" in line
     names = {"config": RARE, "Input": Input, "registry": registry_of(), "models": (), "simulate": simulate}
     assert repr(eval(line, names).inputs) == repr(tuple(given))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_campaign_leaves_the_collection_of_garbage_as_it_was(jobs):
+    explore(
+        SHOP, registry=registry_of(price=price), models=[StageModel(stage="letters/send")], seeds=range(4), jobs=jobs
+    )
+    assert gc.isenabled()
+    assert not gc.get_freeze_count()
+    gc.freeze()  # as a server does after its start
+    try:
+        explore(SHOP, registry=registry_of(price=price), models=[StageModel(stage="letters/send")], seeds=range(2))
+        assert gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
