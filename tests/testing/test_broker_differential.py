@@ -87,6 +87,16 @@ def test_a_random_history_shows_the_same_on_sqlite(kind):
     compare_with_sqlite(seed=1, steps=25, **kind)
 
 
+def test_a_line_that_was_forgotten_has_its_capacity_again():
+    history = [
+        Forget(consumer=3),
+        Leave(consumer=3),
+        Publish(queue=2, numbers=(75,)),
+        Publish(queue=2, numbers=(19, 89)),
+    ]
+    compare_with_sqlite(history=history, **KINDS["tight"])
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)

@@ -47,7 +47,7 @@ class BrokerConnection:
         self._url = url
         self._is_stopped = False
         self._subscriptions: list[BrokerSubscription] = []
-        self._sized: set[tuple[str, str]] = set()  # lines whose capacity a consumer of this process has set
+        self._sized: set[Line] = set()  # lines whose capacity a consumer of this process has set
         self._forgettable: set[tuple[str, str]] = set()  # lines to be forgotten when no consumer here wants them
 
     @property
@@ -167,8 +167,8 @@ class BrokerConnection:
         name = _name(line)
         if not any(subscription.line is line for subscription in self._subscriptions):
             self._forgettable.discard(name)  # that was asked for earlier, by consumers that have left
-        if capacity is not None and name not in self._sized:
-            self._sized.add(name)
+        if capacity is not None and line not in self._sized:
+            self._sized.add(line)
             line.capacity = capacity
         if in_order:
             line.keep_order()
