@@ -6,10 +6,19 @@ import pytest
 import trio
 
 from factflow_engine.testing import simulate
-from factflow_engine.testing.simulation import CancelExecution, FailQueue, FailStage, FaultRates, Input, SlowStage
+from factflow_engine.testing.simulation import (
+    CancelExecution,
+    FailQueue,
+    FailStage,
+    FaultRates,
+    Input,
+    LoseLease,
+    SlowStage,
+)
 from factflow_engine.testing.simulation.oracle import Conservation
 from factflow_protocols import AdapterResult
 from support.pipelines import load, registry_of
+from testing.soak_pipelines import PIPELINES, REGISTRY
 from testing.test_simulate import HEAD
 
 SHARED = """\
@@ -152,3 +161,27 @@ def test_one_of_several_children_is_missed(queue):
     assert not judge.broken(rows)
     [lost] = judge.broken(rows[1:])
     assert re.fullmatch(r"route 'a' has ended only 2 of 3 that [0-9a-f]{32} became", lost.text)
+
+
+def test_what_a_stage_emitted_as_it_finished_in_a_process_that_failed_is_not_lost():
+    text = HEAD + PIPELINES["gathered"].text
+    failed = 0
+    for seed in range(10):
+        report = simulate(
+            text,
+            registry=REGISTRY,
+            inputs=[("a", {"n": 0}), ("a", {"n": 3})],
+            seed=seed,
+            faults=[LoseLease(queue="/queue/a", nth=1), FailQueue(operation="publish")],
+            queue="broker://",
+            processes=3,
+        ).check()
+        failed += len(report.executions) > 3
+    assert failed
+
+
+def test_what_was_emitted_for_a_message_of_a_queue_is_lost_though_a_process_has_failed():
+    report = simulate(HEAD + SHARED, registry=readers(), inputs=[("a", 1)], queue="broker://").check()
+    judge = Conservation(report.config, {}, {}, queued=report.trace.queued)
+    [lost] = judge.broken([row for row in report.trace.outcomes() if row[1] == "a"])
+    assert "that route 'a' sent" in lost.text

@@ -4,7 +4,7 @@ Kept separate from assertions of users (`assertions`): these hold always, and ne
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,12 +47,15 @@ class Conservation:
         left: Ids of the messages that left, and of their parents, by queue.
         redelivers: True if a message may be delivered again: then its last end counts, and what an earlier delivery
             emitted may have been undone with it.
+        queued: Returns the ids that queues have accepted, if a process has failed or died: what its stages emitted when
+            they finished, and no queue accepted, may have been undone. None otherwise.
     """
 
     config: "PipelineGlobalConfig"
     accepted: Mapping[str, Sequence[bytes]]
     left: Mapping[str, set[bytes]]
     redelivers: bool = True
+    queued: Callable[[], Collection[bytes]] | None = None
 
     def broken(self, outcomes: Sequence[Sequence[Any]]) -> list[Broken]:
         """Return what was lost, in a run that has completed.
@@ -100,7 +103,7 @@ class Conservation:
             for detail, ids in by_detail.items():
                 for readers in self._readers_of(detail):
                     missed = ids.difference(*(parents.get(reader, ()) for reader in readers))
-                    missed = {each for each in missed if not _may_be_undone(each, last)}
+                    missed = {each for each in missed if not self._may_be_undone(each, last)}
                     if missed:
                         lost_in.setdefault(readers, set()).update(missed)
             broken += [_lost(readers, f"that route {route!r} sent", sorted(ids)) for readers, ids in lost_in.items()]
@@ -120,6 +123,21 @@ class Conservation:
         """Return for each route those that read its queue, itself included."""
         queues = {section.inbound.queue for section in self.config.routes.values()}
         return {route: readers for queue in queues for readers in self._readers(queue) for route in readers}
+
+    def _may_be_undone(self, message_id: bytes, last: Mapping[bytes, tuple[bytes | None, str]]) -> bool:
+        """True if a message came of one that was not completed in the end, and that may not have emitted it again.
+
+        Such a message failed, say, when it was delivered for the second time, after a process had died between the first
+        delivery's end and its acknowledgement. Or it is of a stage that finished in a process that failed then: another
+        process has finished the stage again, with the states in another order.
+        """
+        root, parent_id = message_id, last.get(message_id, (None, ""))[0]
+        while parent_id is not None:
+            root = parent_id
+            parent_id, outcome = last.get(root, (None, "completed"))
+            if outcome != "completed":
+                return True
+        return self.queued is not None and root not in self.queued()
 
     def _readers_of(self, detail: str) -> list[tuple[str, ...]]:
         """Return the readers of what a message's outbounds took."""
@@ -162,20 +180,6 @@ def _lost_children(became: Mapping[str, Mapping[bytes, int]], outcomes: Sequence
         if few:
             broken.append(Broken(name="nothing is lost", text=f"route {route!r} has ended only {_some(few)}"))
     return broken
-
-
-def _may_be_undone(message_id: bytes, last: Mapping[bytes, tuple[bytes | None, str]]) -> bool:
-    """True if a message came of one that was not completed in the end, and that may not have emitted it again.
-
-    Such a message failed, say, when it was delivered for the second time, after a process had died between the first
-    delivery's end and its acknowledgement.
-    """
-    parent_id = last.get(message_id, (None, ""))[0]
-    while parent_id is not None and parent_id in last:
-        parent_id, outcome = last[parent_id]
-        if outcome != "completed":
-            return True
-    return False
 
 
 def _lost(readers: Sequence[str], which: str, ids: Sequence[bytes]) -> Broken:

@@ -6,6 +6,7 @@ Each part has a module of its own: arguments (`settings`), inputs (`inputs`), fa
 
 import gc
 from collections.abc import Collection, Sequence
+from functools import partial
 
 import trio
 
@@ -107,12 +108,23 @@ def play(settings: RunSettings) -> SimulationReport:
     return _report(settings, run, run.trace.end(), schedule.decisions)
 
 
+def _queued(run: Run, trace: Trace) -> Collection[bytes]:
+    return trace.queued().union(*run.accepted.values())
+
+
 def _report(settings: RunSettings, run: Run, trace: Trace, decisions: int) -> SimulationReport:
     broken = list(run.broken)
     if run.has_ended and not (settings.queue == "memory://" and run.counted["cancelled"]):  # whose messages go with it
-        broken += Conservation(run.config, run.accepted, run.left, redelivers=settings.queue != "memory://").broken(
-            trace.outcomes()
+        judge = Conservation(
+            run.config,
+            run.accepted,
+            run.left,
+            redelivers=settings.queue != "memory://",
+            queued=partial(_queued, run, trace)
+            if len(run.executions) > settings.processes or run.counted["crashed"]
+            else None,
         )
+        broken += judge.broken(trace.outcomes())
     broken += [
         Broken(name=f"{violation.kind} {violation.name!r}", text=violation.text, at=violation.seconds)
         for violation in run.assertions.finish(is_complete=run.has_ended)

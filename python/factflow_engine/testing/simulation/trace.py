@@ -190,6 +190,11 @@ class Trace(Sequence[TraceEvent]):
         """Return the fields of each `OutcomeEntry`, in order, without the cost of the rest."""
         return self._unpacked()[1]
 
+    def queued(self) -> frozenset[bytes]:
+        """Return the ids of the messages that queues of the simulated broker have accepted."""
+        notes = [each for each in self._log if isinstance(each, _Note) and each.event == "* accepted"]
+        return frozenset(each.message_id for each in notes if each.message_id is not None)
+
     def totals(self) -> tuple[int, int, list[tuple[str, bytes]]]:
         """Return the number of visits, that of visits which were not a first attempt, and route and message of each end."""
         visits, outcomes = self._unpacked()
