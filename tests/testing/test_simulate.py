@@ -14,7 +14,7 @@ import trio
 
 from factflow_engine import AdapterNotFoundError, ExecutionStatus, Outcome
 from factflow_engine.testing import Input, Simulation, SimulationError, SimulationFailedError, in_virtual_time, simulate
-from factflow_engine.testing.simulation.faults import FailStage, SlowStage, StickStage
+from factflow_engine.testing.simulation.faults import FailStage, SkewClock, SlowStage, StepClock, StickStage
 from factflow_engine.testing.simulation.inputs import InputError
 from factflow_engine.testing.simulation.models import (
     Bimodal,
@@ -334,6 +334,10 @@ def test_what_does_not_leave_is_noticed(monkeypatch, queue, lost):
         ),
         ({"inputs": [1]}, InputError, "expected Input"),
         ({"inputs": [("orders", 1, None, None, -1)]}, InputError, "Input.at: expected seconds"),
+        ({"inputs": [("orders", 1, None, None, 1e18)]}, InputError, "Input.at: expected at most 1e.09 seconds"),
+        ({"inputs": ""}, InputError, "inputs: expected a list of inputs, or payloads by route, got ''"),
+        ({"faults": [StepClock(process=1)]}, SimulationError, "StepClock.process: expected a number below processes=1"),
+        ({"faults": [SkewClock(process=7)]}, SimulationError, "SkewClock.process: expected a number below processes=1"),
         ({"processes": 0}, SimulationError, "processes: expected a number from 1, got 0"),
         ({"processes": 2}, SimulationError, "write queue='broker://'"),
         ({"queue": "kafka://"}, SimulationError, "queue: expected memory://"),
@@ -387,6 +391,7 @@ def test_what_does_not_fit_is_refused(options, error, said):
         (lambda: Bimodal(quick=1, slow=2, slow_share=None), "Bimodal.slow_share"),
         (lambda: Outage(from_seconds=0, until_seconds="x"), "Outage: expected"),
         (lambda: StageModel(stage="a/b", time=5), r"StageModel.time: expected a service time, such as Constant\(1\)"),
+        (lambda: StageModel(stage="a/b", time=Constant), "StageModel.time: expected a service time, .* got <class"),
         (lambda: StageModel(stage="a/b", errors="x"), "StageModel.errors"),
         (lambda: StageModel(stage="a/b", capacity=1.5), "StageModel.capacity"),
         (lambda: StageModel(stage="a/b", outages=5), "StageModel.outages: expected a tuple"),

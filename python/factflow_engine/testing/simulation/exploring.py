@@ -3,6 +3,7 @@
 A failing run is made smaller before it is reported. Kept separate from the run, which knows of no other.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -122,9 +123,8 @@ def explore(
     for name, number in (("jobs", jobs), ("stop_at", stop_at)):
         if not is_count(number):
             raise SimulationError(f"{name}: expected a number from 1, got {number!r}")
-    for name, function in (("check", check), ("setup", setup), ("progress", progress)):
-        if function is not None and not callable(function):
-            raise SimulationError(f"{name}: expected a function, or None, got {function!r}")
+    _check_functions(check=check, setup=setup, progress=progress)
+    names_of_sometimes = listed("sometimes", sometimes, str, "names")
     base = settings_of(
         config,
         registry=registry,
@@ -148,7 +148,7 @@ def explore(
     def judged(settings: RunSettings) -> SimulationReport:
         return _played(settings, check, setup)
 
-    totals = CampaignTotals(sometimes=sometimes)
+    totals = CampaignTotals(sometimes=names_of_sometimes)
     seeds = listed("seeds", seeds, int, "whole numbers")
     if not seeds:
         raise SimulationError("seeds: expected one at least, got none")
@@ -200,8 +200,11 @@ def shrink(
         progress: Called after each run with their number.
 
     Raises:
-        SimulationError: Run again, it does not fail.
+        SimulationError: Run again, it does not fail; or an argument is of another type.
     """
+    if not isinstance(report, SimulationReport):
+        raise SimulationError(f"report: expected the report of a run, got {report!r}")
+    _check_functions(check=check, setup=setup, progress=progress)
     settings = settings_of(
         report.config,
         registry=registry,
@@ -222,6 +225,21 @@ def shrink(
     names = frozenset(broken.name for broken in again.broken)
     search = Shrinking(lambda each: _played(each, check, setup), names, progress=progress)
     return _smallest(search, settings, again)
+
+
+def _check_functions(**functions: object) -> None:
+    """Refuse what cannot be called, and coroutine functions, of which a call would do nothing.
+
+    Raises:
+        SimulationError: One of them is something else.
+    """
+    for name, function in functions.items():
+        if function is None:
+            continue
+        if not callable(function):
+            raise SimulationError(f"{name}: expected a function, or None, got {function!r}")
+        if inspect.iscoroutinefunction(function):
+            raise SimulationError(f"{name}: expected a function that is not async, got {function!r}; write def")
 
 
 def _played(settings: RunSettings, check: Check | None, setup: Callable[[], object] | None) -> SimulationReport:

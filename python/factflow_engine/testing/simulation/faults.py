@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, ClassVar, Final, Literal
 
-from factflow_engine.testing.simulation.values import is_count, is_number, is_time
+from factflow_engine.testing.simulation.values import MOST_SECONDS, is_count, is_number, is_time
 from factflow_protocols import FactflowError
 
 
@@ -53,12 +53,13 @@ class Fault:
                 continue
             if field.name in {"nth", "behind", "step"}:
                 _require(is_count(value), name, "a number from 1", value)
-            elif field.name in {"at", "restart_after"} and value is None:
+            elif field.name in {"at", "restart_after"} and value is None and self.kind != "step_clock":
                 continue
             elif field.name in {"at", "restart_after", "seconds", "from_seconds"} and not (
                 self.kind == "step_clock" and field.name == "seconds"
             ):
                 _require(is_time(value), name, "seconds, 0 or more", value)
+                _require(value <= MOST_SECONDS, name, f"at most {MOST_SECONDS:g} seconds, 30 years", value)
             elif field.name == "queue":
                 _require(isinstance(value, str) and value.startswith("/"), name, "a name such as '/queue/parse'", value)
             elif field.name == "stage":
@@ -235,6 +236,8 @@ class StepClock(Fault):
     def __post_init__(self) -> None:
         Fault.__post_init__(self)
         _require(is_number(self.seconds), "StepClock.seconds", "a finite number of seconds", self.seconds)
+        is_possible = -1e15 <= self.seconds <= MOST_SECONDS  # a clock stops at 1970
+        _require(is_possible, "StepClock.seconds", f"-1e15 to {MOST_SECONDS:g} seconds", self.seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -350,7 +353,14 @@ KINDS: Final[Mapping[str, type[Fault]]] = {
 
 
 def plan_text(faults: Sequence[Fault]) -> str:
-    """Return a plan as one line of JSON: a list of objects, each with its kind and the fields that differ from defaults."""
+    """Return a plan as one line of JSON: a list of objects, each with its kind and the fields that differ from defaults.
+
+    Raises:
+        FaultPlanError: It is no list of faults.
+    """
+    given: Any = faults
+    are_faults = isinstance(given, (list, tuple)) and all(isinstance(fault, Fault) for fault in given)
+    _require(are_faults, "a plan of faults", "a list of faults, such as [Crash(at=1)]", faults)
     return json.dumps([_mapping_of(fault) for fault in faults])
 
 
@@ -366,6 +376,7 @@ def read_plan(text: str) -> tuple[Fault, ...]:
     Raises:
         FaultPlanError: It is not one; the text says where.
     """
+    _require(isinstance(text, str), "a plan of faults", "the text of one", text)
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from factflow_engine.testing.simulation.values import is_time
+from factflow_engine.testing.simulation.values import MOST_SECONDS, is_time
 from factflow_protocols import FactflowError
 
 
@@ -48,6 +48,8 @@ class Input:
             raise InputError(f"Input.headers: expected a mapping or None, got {self.headers!r}")
         if not is_time(self.at):
             raise InputError(f"Input.at: expected seconds, 0 or more, got {self.at!r}")
+        if self.at > MOST_SECONDS:
+            raise InputError(f"Input.at: expected at most {MOST_SECONDS:g} seconds, 30 years, got {self.at!r}")
 
     def __repr__(self) -> str:
         shown = [repr(self.route), _literal(self.payload)]
@@ -81,17 +83,23 @@ def inputs_of(given: Mapping[str, Iterable[Any]] | Iterable[Input | tuple[Any, .
     Raises:
         InputError: Something else is among them.
     """
-    if isinstance(given, Mapping):
-        by_route: Mapping[Any, Any] = given
+    anything: Any = given
+    if isinstance(anything, Mapping):
+        by_route: Mapping[Any, Any] = anything
         for route, payloads in by_route.items():
             if isinstance(payloads, (str, bytes, Mapping)) or not isinstance(payloads, Iterable):
                 raise InputError(f"inputs[{route!r}]: expected a list of payloads, got {payloads!r}; write [...]")
         found = [Input(route, payload) for route, payloads in by_route.items() for payload in payloads]
-    elif isinstance(given, Iterable):
-        found = [_input_of(each) for each in given]
+    elif isinstance(anything, Iterable) and not isinstance(anything, (str, bytes)):
+        found = [_input_of(each) for each in anything]
     else:
         raise InputError(f"inputs: expected a list of inputs, or payloads by route, got {given!r}")
-    return tuple(sorted(found, key=lambda each: each.at))
+    return in_order(found)
+
+
+def in_order(inputs: Iterable[Input]) -> tuple[Input, ...]:
+    """Return inputs by their time, those of one time as they were: a run that is given them publishes them so."""
+    return tuple(sorted(inputs, key=lambda each: each.at))
 
 
 def _input_of(given: object) -> Input:

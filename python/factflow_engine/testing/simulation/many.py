@@ -92,6 +92,8 @@ def play_forked(
     size = max(1, min(_CHUNK, len(seeds) // (4 * jobs)))  # small enough that no process waits long for another
     chunks = [seeds[start : start + size] for start in range(0, len(seeds), size)]
 
+    jobs = min(jobs, len(chunks))  # others would have nothing to do
+
     def work(number: int, out: Connection) -> None:
         gc.freeze()  # what the caller has made is no garbage, and is not looked at
         for chunk in chunks[number::jobs]:

@@ -149,7 +149,9 @@ class StageModel:
         for name in ("capacity", "knee"):
             value = getattr(self, name)
             _check(value is None or is_count(value), f"StageModel.{name}", "a number from 1, or None", value)
-        _check(isinstance(self.time, ServiceTime), "StageModel.time", "a service time, such as Constant(1)", self.time)
+        time: Any = self.time
+        is_time_model = isinstance(time, ServiceTime) and not isinstance(time, type)
+        _check(is_time_model, "StageModel.time", "a service time, such as Constant(1)", self.time)
         outages: Any = self.outages
         are_outages = isinstance(outages, tuple) and all(isinstance(each, Outage) for each in outages)
         _check(are_outages, "StageModel.outages", "a tuple of Outage(...)", self.outages)

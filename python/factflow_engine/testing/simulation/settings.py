@@ -22,6 +22,8 @@ from factflow_engine.testing.simulation.faults import (
     LoseLease,
     PowerCut,
     Reorder,
+    SkewClock,
+    StepClock,
 )
 from factflow_engine.testing.simulation.inputs import Input
 from factflow_engine.testing.simulation.loading import StandingInRegistry
@@ -146,7 +148,7 @@ class RunSettings:
                     f"{type(fault).__name__}.queue: expected a queue of the configuration "
                     f"({', '.join(sorted(names - {'None'}))}), got {queue!r}"
                 )
-            number = fault.process if isinstance(fault, (Crash, CancelExecution)) else None
+            number = fault.process if isinstance(fault, (Crash, CancelExecution, StepClock, SkewClock)) else None
             if number is not None and number >= self.processes:
                 raise SimulationError(
                     f"{type(fault).__name__}.process: expected a number below processes={self.processes}, got {number}"

@@ -4,7 +4,10 @@ Kept separate from the classes that check their fields with them, because faults
 """
 
 import sys
-from typing import TypeGuard
+from typing import Final, TypeGuard
+
+MOST_SECONDS: Final = 1e9
+"""Latest virtual second at which something may be planned: clocks count nanoseconds in 64 bits."""
 
 
 def is_number(value: object) -> TypeGuard[float]:
