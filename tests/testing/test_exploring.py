@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from factflow_engine import ExecutionStartError
-from factflow_engine.testing import SimulationFailedError, simulate
+from factflow_engine.testing import SimulationFailedError, assert_outcomes, simulate, validating_registry
 from factflow_engine.testing.simulation import (
     Campaign,
     Crash,
@@ -17,6 +17,7 @@ from factflow_engine.testing.simulation import (
     FailStage,
     FaultRates,
     Input,
+    LoseLease,
     SimulationError,
     StageModel,
     check_determinism,
@@ -292,11 +293,60 @@ def test_a_deterministic_run_is_said_to_be_one():
         ({"seeds": ["a"]}, "seeds, element 1: expected whole numbers, got 'a'"),
         ({"seeds": []}, "seeds: expected one at least"),
         ({"faults": lambda _: [1]}, "faults, element 1: expected faults"),
+        ({"sometimes": 5}, "sometimes: expected a list of names, got 5"),
+        ({"sometimes": "a name"}, "sometimes: expected a list of names, got 'a name'"),
+        ({"sometimes": [None]}, "sometimes, element 1: expected names, got None"),
     ],
 )
 def test_a_campaign_refuses_what_it_cannot_use(options, said):
     with pytest.raises(SimulationError, match=said):
         explore(RARE, registry=registry_of(), inputs=orders, **options)
+
+
+def test_functions_that_would_never_run_are_refused():
+    async def never_runs(*_):
+        raise AssertionError("it has run")
+
+    for name in ("check", "setup", "progress"):
+        with pytest.raises(SimulationError, match=f"{name}: expected a function that is not async, got .* write def"):
+            explore(RARE, registry=registry_of(), inputs=orders, **{name: never_runs})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"report": 5}, "report: expected the report of a run, got 5"),
+        ({"check": 5}, "check: expected a function, or None, got 5"),
+        ({"setup": 5}, "setup: expected a function, or None, got 5"),
+        ({"progress": "a"}, "progress: expected a function, or None, got 'a'"),
+    ],
+)
+def test_shrinking_refuses_what_it_cannot_use(options, said):
+    given = {"report": simulate(RARE, registry=registry_of()), **options}
+    with pytest.raises(SimulationError, match=said):
+        shrink(given.pop("report"), registry=registry_of(), **given)
+
+
+def test_the_line_publishes_inputs_in_the_order_of_the_small_run():
+    """An input whose time became 0 stayed behind the others, and came before them in the run of the line."""
+
+    def no_late_french_order_comes_before_a_german_one(report):
+        left = [(each.payload["country"], each.at > 1) for each in report.outputs.get("/queue/to_eu", ())]
+        assert left != [("fr", True), ("de", True)], "a late French order came first"
+
+    late = [Input("orders", {"country": "fr"}, at=1.5), Input("orders", {"country": "de"}, at=2.5)]
+    check = no_late_french_order_comes_before_a_german_one
+    [failure] = explore(RARE, registry=registry_of(), inputs=late, check=check).failures
+    again = simulate(
+        failure.config, registry=registry_of(), inputs=failure.inputs, seed=failure.seed, schedule=failure.schedule
+    )
+    assert again.inputs == failure.inputs
+    assert again.trace.digest() == failure.trace.digest()
+
+
+def test_more_processes_than_there_is_work_are_not_forked():
+    found = explore(RARE, registry=registry_of(), inputs=orders, seeds=[0, 1], jobs=10**9)
+    assert found.counts.runs == 2
 
 
 LEDGER: list[int] = []
@@ -427,3 +477,101 @@ def test_a_campaign_leaves_the_collection_of_garbage_as_it_was(jobs):
         assert gc.get_freeze_count()
     finally:
         gc.unfreeze()
+
+
+PARCELS = (
+    HEAD
+    + """\
+routes:
+  sort:
+    outbound:
+      - {route: light, condition: {field: kg, operator: lt, value: 20}}
+      - {route: heavy, condition: {all_of: [{field: kg, operator: gte, value: 20}, {not: {field: express, operator: eq, value: true}}]}}
+  light: {outbound: [{queue: /queue/out, external: true}]}
+  heavy: {outbound: [{queue: /queue/out, external: true}]}
+"""
+)
+
+
+def test_a_field_without_which_all_inputs_would_fail_is_kept():
+    """A parcel without a weight is lost as well, but none was sent: the failure is that of heavy express ones."""
+
+    def none_is_lost(report):
+        assert len(report.payloads("/queue/out")) == len(report.inputs), "a parcel is lost"
+
+    parcels = [{"kg": kg, "express": kg % 7 == 0, "note": "x"} for kg in range(1, 25)]
+    [failure] = explore(PARCELS, inputs={"sort": parcels}, check=none_is_lost).failures
+    assert [each.payload for each in failure.inputs] == [{"kg": 21, "express": True}]
+
+
+def test_a_small_run_has_no_error_that_the_whole_one_had_not():
+    async def bill(context):
+        if context.message["country"] == "ch":
+            raise ValueError("no such country")
+        return AdapterResult.forward()
+
+    text = HEAD + "routes: {bill: {adapters: [{type: bill}], error_handling: {max_retries: 0}}}\n"
+    [failure] = explore(
+        text,
+        registry=validating_registry(bill),
+        inputs={"bill": [{"country": "de"}, {"country": "ch"}]},
+        check=lambda report: assert_outcomes(report.executions[0], completed=len(report.inputs)),
+    ).failures
+    assert [each.payload for each in failure.inputs] == [{"country": "ch"}]
+    assert {error for error, _ in failure.trace.errors()} == {"ValueError"}
+
+
+def test_a_stage_without_which_an_input_alone_would_fail_is_kept():
+    """Without it the books would be wrong for each input, and the failure would not be that of the two together."""
+    text = HEAD + "routes: {salary: {adapters: [{type: credit}]}, rent: {adapters: [{type: debit}]}}\n"
+    account = {"balance": 0}
+
+    def of(sign, seconds):
+        async def book(context):
+            old = account["balance"]
+            await trio.sleep(seconds)
+            account["balance"] = old + sign * context.message["amount"]
+            return AdapterResult.forward()
+
+        return book
+
+    def the_books_balance(report):
+        signed = [each.payload["amount"] * (1 if each.route == "salary" else -1) for each in report.inputs]
+        assert account["balance"] == sum(signed), "an update is lost"
+
+    [failure] = explore(
+        text,
+        registry=validating_registry(credit=of(1, 0.02), debit=of(-1, 0.01)),
+        inputs=[Input(route, {"amount": 5}, at=at) for at in (3, 3, 4) for route in ("salary", "rent")],
+        check=the_books_balance,
+        setup=lambda: account.update(balance=0),
+    ).failures
+    assert len(failure.inputs) == 2
+    assert sum(map(len, (route.adapters for route in failure.config.routes.values()))) >= 1
+    assert {each.at for each in failure.inputs} == {0}, "both come at once, at the beginning"
+
+
+def test_a_fault_happens_to_the_first_message_before_messages_become_too_plain_for_it():
+    text = HEAD + "routes: {take: {adapters: [{type: take}]}}\n"
+    taken = []
+
+    async def take(context):
+        taken.append(context.message["count"])
+        await trio.sleep(0.05)
+        return AdapterResult.forward()
+
+    def what_is_ordered_is_taken(report):
+        assert sum(taken) == sum(each.payload["count"] for each in report.inputs), "too much is taken"
+
+    [failure] = explore(
+        text,
+        registry=validating_registry(take),
+        inputs=[Input("take", {"count": 1 + n % 3}, at=n * 1.3) for n in range(10)],
+        faults=[LoseLease(queue="/queue/take", nth=7)],
+        processes=2,
+        queue="broker://",
+        check=what_is_ordered_is_taken,
+        setup=taken.clear,
+    ).failures
+    assert failure.faults == (LoseLease(queue="/queue/take"),)
+    assert len(failure.inputs) == 1

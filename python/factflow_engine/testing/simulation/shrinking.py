@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from factflow_engine.config import PipelineConfigLoader, PipelineGlobalConfig
 from factflow_engine.testing.simulation.errors import SimulationError
+from factflow_engine.testing.simulation.inputs import Input, in_order
 from factflow_engine.testing.simulation.models import StageChange
 from factflow_engine.testing.simulation.plainer import plainer_faults, plainer_inputs
 from factflow_engine.testing.simulation.report import SimulationReport
@@ -24,6 +25,9 @@ Play = Callable[[RunSettings], SimulationReport]
 
 MOST_RUNS: Final = 2_000
 """Most runs that one failure is worth."""
+
+_MOST_ALONE: Final = 3
+"""Most inputs, of those that fail together, that are tried alone against each smaller configuration."""
 
 _IMPATIENT_SECONDS: Final = 60.0
 """Virtual seconds after the last input and fault that a candidate for a run that never ends is given first."""
@@ -46,7 +50,8 @@ class Shrinking:
     most_runs: int = MOST_RUNS
     progress: Callable[[int], object] | None = None
     runs: int = 0
-    _control: RunSettings | None = None
+    _controls: Sequence[RunSettings] = ()
+    _others: tuple[Input, ...] = ()
 
     def smallest(self, settings: RunSettings, report: SimulationReport) -> SimulationReport:
         """Return the report of the smallest run that was found; `report` is that of `settings`."""
@@ -72,38 +77,45 @@ class Shrinking:
 
     def _smallest(self, settings: RunSettings, report: SimulationReport) -> tuple[RunSettings, SimulationReport]:
         best = self._inputs(*self._plan(settings, report))
-        self._control = self._control_of(settings, best[0])
+        self._others = tuple(each for each in settings.inputs if each not in best[0].inputs)
+        self._controls = tuple(self._controls_of(settings, best[0]))
         while True:
             before = _size(*best)
             for smaller in (
-                self._plan, self._inputs, self._processes, self._config, self._payloads, self._faults, self._schedule,
+                self._plan, self._faults, self._inputs, self._processes, self._config, self._payloads, self._schedule,
             ):  # fmt: skip
                 best = smaller(*best)
             if _size(*best) >= before or self.runs >= self.most_runs:
                 return best
 
-    def _control_of(self, whole: RunSettings, failing: RunSettings) -> RunSettings | None:
-        """Return a run that does not fail, of which a smaller configuration must make nothing else.
+    def _controls_of(self, whole: RunSettings, failing: RunSettings) -> Iterator[RunSettings]:
+        """Yield runs that do not fail, of which a smaller configuration must make nothing else.
 
-        Else a configuration would be the smallest that treats every message wrongly, and say nothing.
+        Else a configuration would be the smallest that treats every message wrongly, and say nothing. The inputs that
+        were left out may fail themselves; each of several that fail together does not.
         """
-        others = tuple(each for each in whole.inputs if each not in failing.inputs)
-        if not others and not whole.faults:
-            return None
-        control = replace(whole, inputs=others or whole.inputs, faults=())
-        self.runs += 1
-        return control if self.play(control).ok else None
+        others = self._others
+        candidates = [others or whole.inputs] if others or whole.faults else []
+        if len(failing.inputs) > 1:
+            candidates += [(each,) for each in failing.inputs[:_MOST_ALONE]]
+        for inputs in candidates:
+            control = replace(whole, inputs=inputs, faults=())
+            self.runs += 1
+            if self.play(control).ok:
+                yield control
 
     def _holds(self, config: PipelineGlobalConfig) -> bool:
         """True if a configuration does not fail where it should not."""
-        if self._control is None:
-            return True
-        try:
-            control = replace(self._control, config=config, models=_models_of(self._control, config))
-        except SimulationError:
-            return False  # an input's route is gone
-        self.runs += 1
-        return self.play(control).ok
+        for each in self._controls:
+            inputs = tuple(given for given in each.inputs if given.route in config.routes)
+            if len(inputs) < len(each.inputs) and len(each.inputs) > 1:
+                return False  # an input's route is gone
+            if not inputs:
+                continue
+            self.runs += 1
+            if not self.play(replace(each, config=config, inputs=inputs, models=_models_of(each, config))).ok:
+                return False
+        return True
 
     def _fails(self, settings: RunSettings) -> SimulationReport | None:
         """Return the report of a candidate, if it fails in the same way."""
@@ -164,16 +176,43 @@ class Shrinking:
         return self._list(settings, report, "schedule", tuple(decisions))
 
     def _payloads(self, settings: RunSettings, report: SimulationReport) -> tuple[RunSettings, SimulationReport]:
+        if settings.inputs and (begin := settings.inputs[0].at):
+            sooner = tuple(replace(each, at=each.at - begin) for each in settings.inputs)
+            settings, report = self._try(settings, inputs=sooner) or (settings, report)
         for place in range(len(settings.inputs)):
             for plainer in plainer_inputs(settings.inputs[place]):
-                if plainer in settings.inputs:
+                if _repeats(plainer, place, settings.inputs):
                     continue  # inputs that differed are to differ: two of one number would be another failure
                 inputs = (*settings.inputs[:place], plainer, *settings.inputs[place + 1 :])
-                found = self._try(settings, inputs=inputs)
-                if found is not None:
+                found = self._try(settings, inputs=in_order(inputs))
+                if found is None or found[1].trace.errors() - report.trace.errors():
+                    continue  # another failure has other errors
+                if self._is_its_own(settings, settings.inputs[place], plainer):
                     settings, report = found
                     break
         return settings, report
+
+    def _is_its_own(self, settings: RunSettings, given: Input, plainer: Input) -> bool:
+        """False if inputs that do not fail do without the field that a plainer form of an input is without.
+
+        Then it is the lack of the field that fails: a message without a country is lost, too, but none is sent.
+        """
+        if not isinstance(given.payload, dict) or not isinstance(plainer.payload, dict):
+            return True
+        gone = given.payload.keys() - plainer.payload.keys()
+        alike = [each for each in self._others if each.route == given.route and isinstance(each.payload, dict)]
+        for other in [each for each in alike if gone <= each.payload.keys()][:_MOST_ALONE] if gone else ():
+            rest = {name: value for name, value in other.payload.items() if name not in gone}
+            if self._passes(settings, replace(other, payload=rest)):
+                return True
+            if self._passes(settings, other):
+                return False
+        return True
+
+    def _passes(self, settings: RunSettings, alone: Input) -> bool:
+        """True if an input does not fail alone, without faults."""
+        self.runs += 1
+        return self.play(replace(settings, inputs=(alone,), faults=())).ok
 
     def _faults(self, settings: RunSettings, report: SimulationReport) -> tuple[RunSettings, SimulationReport]:
         place = 0
@@ -204,6 +243,16 @@ class Shrinking:
                     (settings, report), again = found, True
                     break
         return settings, report
+
+
+def _repeats(plainer: Input, place: int, inputs: Sequence[Input]) -> bool:
+    """True if a plainer form of an input says what another input says, and the input itself does not."""
+    given = inputs[place]
+    return any(
+        (other.route, other.key, other.payload) == (plainer.route, plainer.key, plainer.payload)
+        and (other.route, other.payload) != (given.route, given.payload)
+        for other in (*inputs[:place], *inputs[place + 1 :])
+    )
 
 
 def _size(settings: RunSettings, report: SimulationReport) -> tuple[int, ...]:

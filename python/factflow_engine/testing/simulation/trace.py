@@ -195,6 +195,12 @@ class Trace(Sequence[TraceEvent]):
         notes = [each for each in self._log if isinstance(each, _Note) and each.event == "* accepted"]
         return frozenset(each.message_id for each in notes if each.message_id is not None)
 
+    def errors(self) -> frozenset[tuple[str, str]]:
+        """Return class and place of each error of a stage or a message; the place is empty if it has none."""
+        details = {row[-1] for rows in self._unpacked() for row in rows if row[-1] is not None}
+        found = [json.loads(each) for each in details if '"type"' in each]
+        return frozenset((str(each.get("type", "")), str(each.get("place") or "")) for each in found)
+
     def totals(self) -> tuple[int, int, list[tuple[str, bytes]]]:
         """Return the number of visits, that of visits which were not a first attempt, and route and message of each end."""
         visits, outcomes = self._unpacked()
