@@ -285,3 +285,16 @@ def test_a_failed_execution_is_no_success():
     text = HEAD + "orchestrator: {max_failed_messages: 0}\nroutes:\n  a:\n    adapters: [{type: work}]\n"
     report = simulate(text, models=[StageModel(stage="a/work", errors=1)], inputs=[("a", 1)])
     assert [broken.name for broken in report.broken] == ["executions complete"]
+
+
+@pytest.mark.parametrize("queue", ["memory://", "broker://", "sqlite://"])
+def test_what_leaves_after_a_cancellation_is_seen(queue):
+    text = (
+        HEAD + "routes:\n  a: {adapters: [{name: s, type: forward}], outbound: [{queue: /queue/out, external: true}]}\n"
+    )
+    models = [StageModel(stage="a/s", time=Constant(3))]
+    report = simulate(
+        text, registry=registry_of(), models=models, inputs=[("a", 1)], faults=[CancelExecution(at=1)], queue=queue
+    ).check()
+    assert report.counts.cancellations == 1
+    assert report.payloads("/queue/out") == [1]

@@ -120,21 +120,28 @@ class MemoryWorld(_InMemory):
             await nursery.start(self._take, queue, taken)
 
     async def _take(self, queue: str, taken: Taken, *, task_status: trio.TaskStatus[None]) -> None:
-        """Take messages from a channel itself, which costs a fraction of a subscription."""
+        """Take messages from a channel itself, which costs a fraction of a subscription.
+
+        The end of a life closes its channels. The next life has others, under the same names.
+        """
         names = ExecutionScopedQueue(self._provider, EXECUTION_ID)
         subscription = names.scope_subscription(queue, "simulation")
-        channel = self._provider.channel(names.scope_queue(queue), subscription, MOST_TAKEN)
         arrival = trio.lowlevel.ParkingLot()
 
         def listener() -> None:
             arrival.unpark_all()
 
-        channel.listen(listener)
-        task_status.started()
         while True:
-            for frame in channel.take_some(MOST_TAKEN):
-                taken(queue, frame, trio.current_time())
-            await arrival.park()
+            channel = self._provider.channel(names.scope_queue(queue), subscription, MOST_TAKEN)
+            channel.listen(listener)
+            task_status.started()
+            task_status = trio.TASK_STATUS_IGNORED
+            while True:
+                for frame in channel.take_some(MOST_TAKEN):
+                    taken(queue, frame, trio.current_time())
+                if channel.closed:
+                    break
+                await arrival.park()
 
     async def publish(self, queue: str, frame: Frame) -> None:
         """See `World`."""
