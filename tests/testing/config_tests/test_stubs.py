@@ -22,6 +22,7 @@ from factflow_protocols import (
     Timestamp,
 )
 from support.pipelines import registry_of
+from testing.config_tests.conftest import SHOP
 
 ONE = "[{route: orders, payload: {pieces: 1}}]"
 SEND = "  letters/send: {forwards: true}\n"
@@ -87,6 +88,20 @@ def test_retries_and_time_limits_are_those_of_the_pipeline(run) -> None:
     )
     assert result.verdict is Verdict.FAIL  # nothing cancels it: the route has no time limit
     assert "everything ends" in result.text()
+
+
+def test_calls_that_a_time_limit_cancels_are_counted(suite) -> None:
+    limited = SHOP.replace("retry_delay_seconds: 1,", "retry_delay_seconds: 1, timeout_seconds: 5,")
+    [result] = run_tests(
+        suite(
+            stages("{returns: {total: 20}}", "  letters/send: {sticks: true}\n")
+            + f"tests:\n  - name: it\n    inputs: {ONE}\n    expect:\n"
+            "      calls: {letters/send: [{total: 20}, {total: 20}]}\n"
+            "      dead_letters: [{route: letters}]\n",
+            limited,
+        )
+    )
+    assert result.passed, result.text()
 
 
 def test_a_fault_happens(run) -> None:

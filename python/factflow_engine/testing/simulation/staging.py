@@ -36,7 +36,8 @@ class RecordedCall:
         process: Number of the process.
         message: The message.
         result: What it returned; None, too, if it raised.
-        error: What it raised, as text; None if it returned.
+        error: What it raised, as text; `cancelled` if a time limit or the execution's end cancelled it; None if it
+            returned.
     """
 
     at: float
@@ -251,6 +252,9 @@ class _Around:
                 result = await returned if inspect.isawaitable(returned) else returned
         except Exception as error:
             staging.record(plan, self._process, context, None, f"{type(error).__name__}: {error}")
+            raise
+        except trio.Cancelled:  # by a time limit, or the end of the execution: the stage was called all the same
+            staging.record(plan, self._process, context, None, "cancelled")
             raise
         staging.record(plan, self._process, context, result, None)
         if failing is not None:
