@@ -214,15 +214,16 @@ def _pairs(matchers: Sequence[_Matcher], found: Sequence[LeftMessage]) -> dict[i
 
 
 def _keeps_keys(matchers: Sequence[_Matcher], found: Sequence[LeftMessage]) -> bool:
-    """True if the messages of each key, taken by themselves, are the next expected ones in order."""
-    left = list(matchers)
+    """True if messages of one key come in the order of what is expected, whether that names the key or not."""
+    left = dict(enumerate(matchers))
+    last: dict[str, int] = {}  # place of the expectation that the latest message of each key has met
     for message in found:
-        place = next((place for place, matcher in enumerate(left) if matcher.takes(message)), None)
+        after = -1 if message.key is None else last.get(message.key, -1)
+        place = next((place for place, matcher in left.items() if place > after and matcher.takes(message)), None)
         if place is None:
             return False
-        earlier = [m for m in left[:place] if m.model.key == message.key and "key" in m.model.model_fields_set]
-        if earlier and message.key is not None:
-            return False
+        if message.key is not None:
+            last[message.key] = place
         del left[place]
     return True
 
