@@ -52,6 +52,7 @@ SCHEMAS: dict[str, Any] = {
             {"properties": {"a": {"minimum": 3}, "b": {"type": "null"}}, "required": ["b"]},
         ]
     },
+    "reference to an element": {"properties": {"a": {"$ref": "#/$defs/any/anyOf/1"}}, "required": ["a"], "type": "object", "$defs": {"any": {"anyOf": [True, {"type": "null"}]}}},
     "reference": {"$ref": "#/$defs/name", "$defs": {"name": {"type": "string", "minLength": 1}}},
     "tree": {
         "$ref": "#/$defs/node",
@@ -100,6 +101,11 @@ def test_a_message_that_violates_a_bound_shrinks_to_the_bound() -> None:
         ({"$ref": "#/$defs/a"}, r"expected a \$ref to a part of this schema"),
         ({"type": "string", "pattern": "("}, "expected a pattern that Python can read"),
         ({"allOf": [{"pattern": "a"}, {"pattern": "b"}]}, "/allOf/1 of the JSON Schema: expected one pattern, got two"),
+        ({"$ref": "#/anyOf/2", "anyOf": [True]}, r"expected a \$ref to a part of this schema"),
+        ({"$ref": "#/anyOf/last", "anyOf": [True]}, r"expected a \$ref to a part of this schema"),
+        ({"$ref": "#"}, "expected one that allows a value"),
+        ({"$ref": "#", "type": "integer"}, "got one that comes back to itself"),
+        ({"$defs": {"a": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"}, "got one that comes back to itself"),
         (False, "expected one that allows a value"),
         ({"enum": [1], "type": "string"}, "expected one that allows a value"),
         ({"type": "integer", "minimum": 2, "maximum": 1}, "expected one that allows a value"),

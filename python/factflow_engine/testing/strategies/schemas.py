@@ -34,7 +34,11 @@ def values_of(schema: Schema | bool, *, by_examples: bool = False) -> Values:  #
     Raises:
         UnsupportedSchemaError: It has a keyword from which nothing can be built, or allows no value.
     """
-    values = _Builder(schema, by_examples=by_examples).values(schema, "")
+    try:
+        values = _Builder(schema, by_examples=by_examples).values(schema, "")
+    except RecursionError:
+        problem = "expected each $ref to lead into a list or a map, or to an end, got one that comes back to itself"
+        raise UnsupportedSchemaError("", problem) from None
     if values.is_empty:
         raise UnsupportedSchemaError("", "expected one that allows a value, got one that allows none")
     return values
@@ -78,7 +82,12 @@ class _Builder:
 
     def _reference(self, name: str, path: str) -> Values:
         if name not in self._referred:
-            target = self._resolved(name, path)
+            target, passed = self._resolved(name, path), {name}
+            while isinstance(target, Mapping) and set(target) - ANNOTATIONS == {"$ref"}:
+                if target["$ref"] in passed:
+                    return _NOTHING
+                passed.add(target["$ref"])
+                target = self._resolved(target["$ref"], path)
             self._referred[name] = st.deferred(lambda: built)
             built = self.values(target, name.removeprefix("#"))
         return self._referred[name]
@@ -89,8 +98,8 @@ class _Builder:
             if not isinstance(name, str) or not name.startswith("#"):
                 raise KeyError(name)
             for part in name.removeprefix("#").split("/")[1:]:
-                found = found[part.replace("~1", "/").replace("~0", "~")]
-        except (KeyError, TypeError):
+                found = found[int(part) if isinstance(found, list) else part.replace("~1", "/").replace("~0", "~")]
+        except (IndexError, KeyError, TypeError, ValueError):
             problem = f"expected a $ref to a part of this schema, such as '#/$defs/NAME', got {name!r:.60}"
             raise UnsupportedSchemaError(path, problem) from None
         return found
