@@ -106,3 +106,10 @@ def test_the_document_has_every_goal(suite) -> None:
 
 def test_a_pipeline_without_goals_is_covered() -> None:
     assert percent({}) == 100
+
+
+def test_literals_are_shown_as_they_are_written(suite) -> None:
+    text = PIPELINE.replace("{field: eu, operator: exists}", "{field: eu, operator: eq, value: true}")
+    opened = suite(tests(DE), text)
+    found = {goal.text for goal in Coverage(opened.config, "").goals}
+    assert {"eu eq true", 'country in ["DE", "FR"]', "total gt 100"} <= found

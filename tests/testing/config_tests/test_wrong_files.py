@@ -109,3 +109,12 @@ def test_the_process_environment_is_not_seen(suite, monkeypatch) -> None:
     monkeypatch.setenv("SHOP_NAME", "of the machine")
     pipeline = 'version: "1.0"\nname: ${SHOP_NAME:closed}\nroutes: {orders: {adapters: [{type: log}]}}\n'
     assert suite("tests: [{name: it, expect: {}}]\n", pipeline).config.name == "closed"
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "[]\n"])
+def test_a_file_without_tests_is_told_to_have_some(tmp_path, text) -> None:
+    file = tmp_path / "shop.test.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigTestFileError) as raised:
+        read_tests(file)
+    assert [finding.remedy for finding in raised.value.findings] == ["write tests: and a list"]

@@ -5,6 +5,7 @@ route whose outbounds have some. So what the tests say is said by the pipeline a
 irrelevant is asked all the same. Kept separate from running, which needs no probes.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -190,7 +191,9 @@ def _leaves(condition: Mapping[str, Any], path: TreePath) -> Iterator[tuple[Tree
 def _shown(leaf: Mapping[str, Any]) -> str:
     if "any_element" in leaf:
         return f"any_element of {leaf['any_element'].get('field', '@')}"
-    words = [leaf.get("field", "@"), leaf.get("operator", "eq"), leaf.get("value", "")]
+    value = leaf.get("value", "")
+    written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)  # as YAML says it
+    words = [leaf.get("field", "@"), leaf.get("operator", "eq"), written]
     return " ".join(str(word) for word in words if word != "")[:120]
 
 

@@ -4,7 +4,7 @@ The engine's own YAML reader is used: bounded, and without code. Nothing of the 
 every machine. Kept separate from `checks`, which needs the pipeline too.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,8 @@ from factflow_engine.testing.config_tests.models import TestFileModel
 
 MOST_BYTES: Final = 8 * 1024 * 1024
 """Bound on a file of tests: that of a recorded run has its messages."""
+
+_LEAST: Final = "write tests: and a list"
 
 _CODES: Final = Codes(unknown="T101", missing="T102", kind="T103", value="T104")
 
@@ -72,9 +74,10 @@ def read_tests(path: Path) -> ReadFile:
         raise ConfigTestFileError(report.findings()) from None
     root = parse(text, report)
     if root is None:
-        raise ConfigTestFileError(report.findings(), text)
+        found = (replace(each, remedy=_LEAST) if each.code == "E017" else each for each in report.findings())
+        raise ConfigTestFileError(tuple(found), text)
     if not isinstance(root, MappingNode):
-        report.add("T103", START, "expected a mapping of fields, such as tests:", remedy="write tests: and a list")
+        report.add("T103", START, "expected a mapping of fields, such as tests:", remedy=_LEAST)
         raise ConfigTestFileError(report.findings(), text)
     complete(root)
     try:
