@@ -575,3 +575,21 @@ def test_a_fault_happens_to_the_first_message_before_messages_become_too_plain_f
     ).failures
     assert failure.faults == (LoseLease(queue="/queue/take"),)
     assert len(failure.inputs) == 1
+
+
+def test_a_check_that_returns_false_fails():
+    campaign = explore(
+        SHOP,
+        registry=registry_of(price=price),
+        models=[StageModel(stage="letters/send")],
+        seeds=range(2),
+        check=lambda report: report.seed == 0,
+    )
+    assert campaign.failed_seeds == (1,)
+    assert campaign.failures[0].broken[0].text == "it returned False; raise what is wrong"
+
+
+def test_one_stage_has_one_model():
+    model = StageModel(stage="letters/send")
+    with pytest.raises(SimulationError, match="expected one StageModel of stage 'letters/send', got several"):
+        simulate(SHOP, registry=registry_of(price=price), models=[model, model])

@@ -107,7 +107,7 @@ def explore(
         queue: See `simulate`.
         processes: Simulated processes of each run.
         operators: Operators of conditions.
-        check: Called with each report; raises if the run is not as it should be.
+        check: Called with each report; raises if the run is not as it should be. Returning False is a failure, too.
         setup: Called before each run, those of shrinking included: resets what adapters and `check` keep in modules,
             classes and closures, such as a list of payments.
         sometimes: Names of `sometimes` that must hold in a run at least, besides those that runs reach.
@@ -269,7 +269,8 @@ def _judged(report: SimulationReport, check: Check | None) -> SimulationReport:
     if check is None:
         return report
     try:
-        check(report)
+        if check(report) is False:
+            return report.with_broken([Broken(name=f"{CHECK}False", text="it returned False; raise what is wrong")])
     except SimulationFailedError:
         return report  # the report's own verdict, which it has
     except Exception as error:  # noqa: BLE001 - any exception of a judge is a verdict

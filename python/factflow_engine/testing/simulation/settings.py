@@ -27,7 +27,7 @@ from factflow_engine.testing.simulation.faults import (
 )
 from factflow_engine.testing.simulation.inputs import Input
 from factflow_engine.testing.simulation.loading import StandingInRegistry
-from factflow_engine.testing.simulation.models import StageChange
+from factflow_engine.testing.simulation.models import Replace, StageChange, StageModel
 from factflow_engine.testing.simulation.values import is_count, is_time, is_whole
 
 QUEUES: Final = ("memory://", "broker://", "sqlite://")
@@ -86,8 +86,14 @@ class RunSettings:
         if self.until is not None and not is_time(self.until):
             raise SimulationError(f"until: expected seconds, 0 or more, or None, got {self.until!r}")
         self._check_faults()
-        for change in self.models:
+        for place, change in enumerate(self.models):
             self._check_stage(change, change.stage)
+            earlier = [type(each) for each in self.models[:place] if each.stage == change.stage]
+            if isinstance(change, (StageModel, Replace)) and type(change) in earlier:
+                raise SimulationError(
+                    f"models: expected one {type(change).__name__} of stage {change.stage!r}, got several; "
+                    "write all of it in one"
+                )
         if not is_count(self.processes):
             raise SimulationError(f"processes: expected a number from 1, got {self.processes!r}")
         for number in self.schedule or ():
