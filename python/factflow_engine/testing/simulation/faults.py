@@ -59,7 +59,8 @@ class Fault:
                 self.kind == "step_clock" and field.name == "seconds"
             ):
                 _require(is_time(value), name, "seconds, 0 or more", value)
-                _require(value <= MOST_SECONDS, name, f"at most {MOST_SECONDS:g} seconds, 30 years", value)
+                is_near = is_time(value) and value <= MOST_SECONDS
+                _require(is_near, name, f"at most {MOST_SECONDS:g} seconds, 30 years", value)
             elif field.name == "queue":
                 _require(isinstance(value, str) and value.startswith("/"), name, "a name such as '/queue/parse'", value)
             elif field.name == "stage":
