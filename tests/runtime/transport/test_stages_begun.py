@@ -173,6 +173,17 @@ async def test_a_stage_is_resumed_only_where_there_is_something_to_go_on_with(au
     ]
 
 
+async def test_a_process_that_comes_after_the_end_leaves_no_stage_to_finish(autojump_clock, tmp_path):
+    world = World(tmp_path / "q.db", SINKS + INIT, work=sieve())
+    for budget in [k / 2_000 for k in range(12)]:  # cut short after any of its steps
+        await world.complete(asked_ns=1)
+        async with world.life(asked_ns=1) as life:
+            await life.execution.drain(budget)
+        assert await world.rows() == (0, 0)
+    await world.complete(asked_ns=1)
+    assert said(world) == NOTHING
+
+
 class Target:
     """A file that is replaced when an execution completes."""
 

@@ -98,8 +98,12 @@ def conclude(store: Store, execution: str, owner: int, seen: Mapping[int, int]) 
     if handed_over:
         leave(store, execution, owner)
     elif not others:
-        # Later effects belong to this run of the execution, whichever process repeats them.
-        store.connection.execute(f"UPDATE stage_state SET touched = 1 {MINE}", (execution, owner))  # noqa: S608 - constant
+        # If a stage is to finish, later effects belong to this run of the execution, whichever process repeats them. If
+        # none is, there is nothing to repeat: the execution may have ended before this process came.
+        store.connection.execute(
+            f"UPDATE stage_state SET touched = 1 {MINE} AND EXISTS (SELECT 1 FROM stage_state {MINE} AND touched > 0)",  # noqa: S608 - constant
+            (execution, owner, execution, owner),
+        )
     return Conclusion(handed_over=handed_over, others=others, states=states)
 
 

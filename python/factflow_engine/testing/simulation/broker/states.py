@@ -180,9 +180,10 @@ class Owners:
         handed_over = any(until != seen.get(other, until) for other, until in others.items())
         if handed_over:
             self.leave(execution, owner)
-        elif not others:  # later effects belong to this run of the execution, whichever process repeats them
-            for row in self._rows(execution):
-                if row.owner == owner:
+        elif not others:  # later effects belong to this run of the execution, if a stage finishes, whoever repeats them
+            mine = [row for row in self._rows(execution) if row.owner == owner]
+            if any(row.effects is not Effects.NONE for row in mine):
+                for row in mine:
                     row.effects = Effects.SOME
         return Conclusion(handed_over=handed_over, others=others, states=states)
 
