@@ -53,6 +53,17 @@ def test_nothing_is_lost_whatever_happens_for_a_while(seed):
     assert sum(report.outcomes.values()) >= len(MANY["orders"])
 
 
+def test_a_crash_during_a_cancellation_happens_again_with_it():
+    both = 0
+    for step in range(40, 200, 5):
+        faults = [CancelExecution(at=1), Crash(step=step)]
+        report = shop(queue="broker://", faults=faults)
+        again = shop(queue="broker://", faults=report.fired)
+        assert str(again.trace) == str(report.trace)
+        both += [type(fault) for fault in report.fired] == [CancelExecution, Crash]
+    assert both
+
+
 def test_what_has_happened_happens_again_without_the_rates():
     report = shop(queue="broker://", processes=2, seed=5, inputs=MANY, faults=[RATES])
     again = shop(queue="broker://", processes=2, seed=5, inputs=MANY, faults=report.fired)

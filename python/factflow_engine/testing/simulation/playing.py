@@ -199,7 +199,7 @@ class Run:
     async def _life(self, number: int, process: SimulatedProcess) -> None:
         seams = self._world.seams(self._seams_of(process))
         queue, die = self._world.connect(number, seams)
-        process.on_death += [die, partial(self._died, number, "crashed")]
+        process.on_death += [die, partial(self._crashed, process)]
         first = self._asked_ns is None
         if first and isinstance(queue, ExecutionStarts):
             self._asked_ns = queue.instant_ns()
@@ -352,6 +352,11 @@ class Run:
                     processes.crash_nowait(process.number)
                 else:
                     process.cancel()
+
+    def _crashed(self, process: SimulatedProcess) -> None:
+        if process.is_cancelled:
+            self._endings.happened(process.number, crashed=False)  # it was about to end
+        self._died(process.number, "crashed")
 
     def _died(self, number: int, how: str) -> None:
         """Note that a process has died, or was cancelled."""

@@ -84,6 +84,11 @@ class SimulatedProcess:
         # Those that it has begun; in their order, so that they are dropped in the same order in every run.
         self._generators: WeakKeyDictionary[AsyncGeneratorType[Any, Any], None] = WeakKeyDictionary()
 
+    @property
+    def is_cancelled(self) -> bool:
+        """True once all that it does has been cancelled, though it may go on with its ends."""
+        return self._scope.cancel_called
+
     def cancel(self) -> None:
         """Cancel all that it does, as the end of the scope that owns it would."""
         self._scope.cancel("the process is cancelled")
