@@ -53,6 +53,13 @@ def test_nothing_is_lost_whatever_happens_for_a_while(seed):
     assert sum(report.outcomes.values()) >= len(MANY["orders"])
 
 
+def test_of_two_cancellations_the_first_has_happened():
+    faults = [CancelExecution(at=1), CancelExecution(at=1.001)]
+    report = shop(queue="broker://", faults=faults).check()
+    assert list(report.fired) == faults[:1]
+    assert str(shop(queue="broker://", faults=report.fired).trace) == str(report.trace)
+
+
 def test_a_crash_during_a_cancellation_happens_again_with_it():
     both = 0
     for step in range(40, 200, 5):

@@ -347,6 +347,8 @@ class Run:
 
     def _end(self, processes: SimulatedProcesses, ending: Ending) -> None:
         for process in processes.running:
+            if process.is_cancelled and not self._endings.crashes(ending):
+                continue  # it ends by another one
             if self._endings.ends(ending, process.number):
                 if self._endings.crashes(ending):
                     processes.crash_nowait(process.number)
