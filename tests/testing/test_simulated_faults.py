@@ -20,6 +20,7 @@ from factflow_engine.testing.simulation import (
     Record,
     Reorder,
     SkewClock,
+    SlowStage,
     StageModel,
     StepClock,
 )
@@ -51,6 +52,13 @@ def test_nothing_is_lost_whatever_happens_for_a_while(seed):
     assert report.counts.crashes + report.counts.cancellations > 0
     assert len(report.fired) > 10
     assert sum(report.outcomes.values()) >= len(MANY["orders"])
+
+
+def test_a_stage_that_is_slow_for_a_time_is_as_slow_again():
+    report = shop(inputs=MANY, faults=[SlowStage(stage="letters/send", seconds=50, extra_seconds=4)]).check()
+    again = shop(inputs=MANY, faults=report.fired)
+    assert str(again.trace).count("! fault") > 1
+    assert str(again.trace) == str(report.trace)
 
 
 def test_of_two_cancellations_the_first_has_happened():

@@ -185,3 +185,17 @@ def test_what_was_emitted_for_a_message_of_a_queue_is_lost_though_a_process_has_
     judge = Conservation(report.config, {}, {}, queued=report.trace.queued)
     [lost] = judge.broken([row for row in report.trace.outcomes() if row[1] == "a"])
     assert "that route 'a' sent" in lost.text
+
+
+def test_a_dead_letter_of_a_delivery_that_was_not_the_last_is_not_missed():
+    text = HEAD + "routes: {a: {adapters: [{type: fail}], error_handling: {dead_letter_queue: /queue/dead}}}"
+
+    async def fail(context):
+        raise ValueError
+
+    report = simulate(text, registry=registry_of(fail=fail), inputs=[("a", 1)], queue="broker://").check()
+    [row] = report.trace.outcomes()
+    assert row[5] == "dead_lettered"
+    judge = Conservation(report.config, {}, {})
+    assert "that route 'a' gave up" in judge.broken([row])[0].text
+    assert not judge.broken([row, [*row[:5], "filtered", *row[6:]]])

@@ -102,6 +102,7 @@ def test_a_message_that_violates_a_bound_shrinks_to_the_bound() -> None:
         ({"type": "string", "pattern": "("}, "expected a pattern that Python can read"),
         ({"allOf": [{"pattern": "a"}, {"pattern": "b"}]}, "/allOf/1 of the JSON Schema: expected one pattern, got two"),
         ({"$ref": "#/anyOf/2", "anyOf": [True]}, r"expected a \$ref to a part of this schema"),
+        ({"$ref": "#/anyOf/-1", "anyOf": [True]}, r"expected a \$ref to a part of this schema"),
         ({"$ref": "#/anyOf/last", "anyOf": [True]}, r"expected a \$ref to a part of this schema"),
         ({"$ref": "#"}, "expected one that allows a value"),
         ({"$ref": "#", "type": "integer"}, "got one that comes back to itself"),

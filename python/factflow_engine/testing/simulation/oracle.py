@@ -66,7 +66,7 @@ class Conservation:
         ended: dict[str, set[bytes]] = {route: set() for route in self.config.routes}
         parents: dict[str, set[bytes]] = {route: set() for route in self.config.routes}
         parents.update(self.left)
-        dead: dict[str, list[bytes]] = {}
+        dead: dict[str, dict[bytes, None]] = {route: {} for route in self.config.routes}
         last: dict[bytes, tuple[bytes | None, str]] = {}
         sent: dict[str, dict[str, set[bytes]]] = {route: {} for route in self.config.routes}  # by detail of the row
         became: dict[str, dict[bytes, int]] = {route: {} for route in self.config.routes}  # number of its children
@@ -78,6 +78,7 @@ class Conservation:
                     for ids in sent[peer].values():
                         ids.discard(message_id)  # the last end counts, in whichever route it is
                     became[peer].pop(message_id, None)
+                    dead[peer].pop(message_id, None)
                 last[message_id] = parent_id, outcome
             if parent_id is not None:
                 parents[route].add(parent_id)
@@ -91,7 +92,7 @@ class Conservation:
                 elif emitted:
                     became[route][message_id] = emitted
             elif outcome == "dead_lettered":
-                dead.setdefault(route, []).append(message_id)
+                dead[route][message_id] = None
         broken = []
         for route, accepted in self.accepted.items():
             for readers in self._readers(self.config.routes[route].inbound.queue):

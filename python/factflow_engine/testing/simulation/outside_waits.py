@@ -24,7 +24,7 @@ def outside_waits() -> list[str]:
 class ThreadPolling(trio.abc.Instrument):
     """Instrument that looks for real threads whenever all tasks of a simulated run wait.
 
-    Sockets are not looked for: asking trio for them costs more than the rest of a look at an idle run.
+    Those with a limiter of their own are not seen. Sockets are not looked for: asking trio for them costs more than the rest of a look at an idle run.
 
     Args:
         noticed: Called once, with the texts of the waits.

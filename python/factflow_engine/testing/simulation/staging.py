@@ -184,7 +184,8 @@ class Staging:
 
     def note(self, plan: _Plan, process: int, context: PipelineContext, fault: Fault) -> None:
         """Note a fault that happens now."""
-        self.fired.append(fault)
+        if fault not in self.fired:  # one of a time happens at each call in it
+            self.fired.append(fault)
         route, _, stage = plan.name.partition("/")
         self._trace.note(
             "! fault", repr(fault), process=process, route=route, stage=stage,

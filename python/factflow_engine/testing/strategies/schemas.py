@@ -98,8 +98,13 @@ class _Builder:
             if not isinstance(name, str) or not name.startswith("#"):
                 raise KeyError(name)
             for part in name.removeprefix("#").split("/")[1:]:
-                found = found[int(part) if isinstance(found, list) else part.replace("~1", "/").replace("~0", "~")]
-        except (IndexError, KeyError, TypeError, ValueError):
+                if isinstance(found, list):
+                    if not part.isdecimal():
+                        raise KeyError(part)
+                    found = found[int(part)]
+                else:
+                    found = found[part.replace("~1", "/").replace("~0", "~")]
+        except (IndexError, KeyError, TypeError):
             problem = f"expected a $ref to a part of this schema, such as '#/$defs/NAME', got {name!r:.60}"
             raise UnsupportedSchemaError(path, problem) from None
         return found
