@@ -1,6 +1,7 @@
 """Burial of dead processes: what their tasks held is freed, and nothing that they do then is heard."""
 
 import contextlib
+import functools
 import gc
 import logging
 import weakref
@@ -25,8 +26,8 @@ async def held_up(marked, log):
         log.append("it waited")
 
 
-async def unwilling(marked):
-    while True:
+async def unwilling(marked, stubborn):
+    while stubborn:
         with contextlib.suppress(BaseException):
             await trio.sleep_forever()
 
@@ -116,12 +117,15 @@ def test_the_dead_are_buried_without_a_warning_and_what_they_held_is_freed(caplo
 
 
 def test_a_coroutine_that_does_not_end_is_kept_and_never_closed_again(recwarn):
+    stubborn = [True]
+
     async def main(processes):
-        await processes.run(0, unwilling, crash_step=1)
+        await processes.run(0, functools.partial(unwilling, stubborn=stubborn), crash_step=1)
 
     in_processes(main)
     gc.collect()
     assert not recwarn
+    stubborn.clear()  # so that it ends with the interpreter
 
 
 def test_living_processes_keep_trios_care_of_their_async_generators():
