@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import os
 import sys
 import threading
 import weakref
@@ -71,7 +70,7 @@ def descriptors():
     found = set()
     for link in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # the folder itself, which is closed by now
-            found.add((link.name, os.readlink(link)))
+            found.add((link.name, str(link.readlink())))
     return found
 
 
@@ -165,4 +164,6 @@ async def test_managers_that_come_and_go_leave_nothing_behind():
     assert after["descriptors"] - before["descriptors"] == set()
     assert len(marks) == 5
     grown = min(later - earlier for earlier, later in pairwise(marks))
-    assert grown < 15 * 25, "trio keeps the deadlines of scopes that were left, up to a thousand; a leak is of thousands"
+    assert grown < 15 * 25, (
+        "trio keeps the deadlines of scopes that were left, up to a thousand; a leak is of thousands"
+    )
