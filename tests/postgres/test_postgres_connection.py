@@ -115,17 +115,18 @@ async def test_cancelled_at_any_moment_all_or_nothing_is_committed(postgres, tab
     assert set(counts) <= {(3,)}
 
 
+@pytest.mark.parametrize("failing", ["SELECT 1/0", "DO $$ BEGIN RAISE query_canceled; END $$"])
 @pytest.mark.parametrize("end", ["rollback", "commit"])
-async def test_a_transaction_whose_end_is_cancelled_leaves_nothing_behind(postgres, table, monkeypatch, end):
+async def test_a_transaction_whose_end_fails_leaves_nothing_behind(postgres, table, monkeypatch, end, failing):
     def works(connection):
         connection.execute(f"INSERT INTO {table} VALUES (1)")
         if end == "rollback":
-            connection.execute("SELECT 1/0")
+            connection.execute(failing)
 
     async with opened(postgres.url) as connection:
         with monkeypatch.context() as patch:
-            patch.setattr(Transaction, f"_get_{end}_commands", lambda _: [b"SELECT 1/0"])  # as refused as if cancelled
-            with pytest.raises(PostgresError, match="division by zero"):
+            patch.setattr(Transaction, f"_get_{end}_commands", lambda _: [failing.encode()])
+            with pytest.raises(PostgresError, match=r"division by zero|query_canceled"):
                 await connection.run(works)
         assert await connection.run(one(f"SELECT count(*) FROM {table}")) == 0
 

@@ -132,12 +132,12 @@ class BlockingConnection:
                     raise PostgresError(self.settings.place, "the caller was cancelled")
                 return work(connection)
             except _AGAIN:
-                if not self._is_idle():
-                    self.close()
+                self._close_unless_idle()
                 if not left or self._cancelled:
                     raise
             except _GONE:
-                if not self._is_gone():
+                if not self._is_gone():  # a statement that was cancelled, say
+                    self._close_unless_idle()
                     raise
                 is_silent = self._connection is not None and self._connection.was_silent
                 self.close()
@@ -148,23 +148,22 @@ class BlockingConnection:
                         raise
                     was_silent = True  # once may be the fault of a way on which an idle connection was forgotten
             except BaseException:
-                if not self._is_idle():
-                    self.close()
+                self._close_unless_idle()
                 raise
         raise AssertionError("the last attempt returns or raises")
 
     def _is_gone(self) -> bool:
         return self._connection is None or self._connection.broken or self._connection.closed
 
-    def _is_idle(self) -> bool:
-        """Return whether the connection can serve another call: it is open, and no transaction was left open.
+    def _close_unless_idle(self) -> None:
+        """Close a connection that cannot serve another call: it is not open, or a transaction was left open.
 
         One is left if its caller's cancellation hit the `ROLLBACK` or `COMMIT` itself: `psycopg` then takes the next
         transaction for an inner one of it.
         """
-        if self._connection is None or self._is_gone():
-            return False
-        return self._connection.info.transaction_status is TransactionStatus.IDLE
+        connection = self._connection
+        if connection is None or self._is_gone() or connection.info.transaction_status is not TransactionStatus.IDLE:
+            self.close()
 
     def _open(self) -> PatientConnection:
         if self._connection is not None and self._process != os.getpid():
