@@ -4,7 +4,7 @@ Kept separate because queues, lineage, executions and adapters all keep SQLite f
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -16,17 +16,61 @@ _SWITCHES: Final = 100
 class Connection(sqlite3.Connection):
     """Connection that raises an `sqlite3.Error` whatever its file holds; for `sqlite3.connect(factory=)`.
 
-    SQLite's words for damaged tables quote them. Python raises a `UnicodeDecodeError` if they are no text any more.
+    SQLite's words for damaged tables quote them. Python raises a `UnicodeDecodeError` if they are no text any more. A
+    damaged number of bytes may be more than there is memory, for which it raises a `MemoryError`.
     """
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """See `sqlite3.Connection.execute`."""
         try:
-            return super().execute(sql, parameters)
+            return self.cursor(_Cursor).execute(sql, parameters)
         except UnicodeDecodeError as error:
             damage = sqlite3.DatabaseError(f"its tables are named in bytes that are no text: {error}")
             damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise damage from error
+        except MemoryError as error:
+            raise _no_memory() from error
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+        """See `sqlite3.Connection.executemany`."""
+        try:
+            return super().executemany(sql, parameters)
+        except MemoryError as error:
+            raise _no_memory() from error
+
+
+class _Cursor(sqlite3.Cursor):
+    """Cursor of a `Connection`."""
+
+    def fetchone(self) -> Any:
+        try:
+            return super().fetchone()
+        except MemoryError as error:
+            raise _no_memory() from error
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        try:
+            return super().fetchmany(self.arraysize if size is None else size)
+        except MemoryError as error:
+            raise _no_memory() from error
+
+    def fetchall(self) -> list[Any]:
+        try:
+            return super().fetchall()
+        except MemoryError as error:
+            raise _no_memory() from error
+
+    def __next__(self) -> Any:
+        try:
+            return super().__next__()
+        except MemoryError as error:
+            raise _no_memory() from error
+
+
+def _no_memory() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("SQLite asked for more memory than there is, as it does where a file is damaged")
+    error.sqlite_errorcode = sqlite3.SQLITE_NOMEM
+    return error
 
 
 def primary_code(error: BaseException) -> int:

@@ -337,6 +337,8 @@ async def test_a_damaged_segment_is_left_and_the_next_begun(tmp_path, caplog):
 
 @given(damage=st.tuples(st.sampled_from(["flip", "cut", "zero"]), st.integers(0, 1 << 24), st.integers(1, 5_000)))
 @example(damage=("flip", 2721, 1))  # SQLite's own words about it are no UTF-8
+@example(damage=("flip", 39423, 287))  # lengths beyond all memory
+@example(damage=("flip", 36969, 2391))
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damage_anywhere_costs_that_segment_at_most(damage, tmp_path_factory):
     folder = tmp_path_factory.mktemp("l")
