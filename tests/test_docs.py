@@ -42,15 +42,28 @@ def test_every_link_leads_to_a_page_and_to_a_heading_of_it(page: Path) -> None:
         assert not anchor or anchor in anchors(found), f"{name(page)} links to {target}"
 
 
+def own_test_of(page: Path) -> Path:
+    return ROOT / "tests" / "docs" / f"test_docs_{page.stem.replace('-', '_')}.py"
+
+
 @pytest.mark.parametrize("page", WRITTEN, ids=name)
 def test_every_block_is_read_by_a_test(page: Path) -> None:
-    own_test = ROOT / "tests" / "docs" / f"test_docs_{page.stem.replace('-', '_')}.py"
+    own_test = own_test_of(page)
     assert languages(page) <= EVERYWHERE or own_test.exists()
     for file in files(page):
         assert own_test.exists(), f"{name(page)} has a file {file}, and no {own_test.name} that uses it"
 
 
-@pytest.mark.parametrize("page", [page for page in WRITTEN if blocks(page, "python")], ids=name)
+def prints_elsewhere(page: Path) -> bool:
+    """True if a test of the page's own runs its programs, and compares what they print."""
+    own_test = own_test_of(page)
+    return own_test.exists() and "assert_programs_print_what_is_shown(PAGE" in own_test.read_text(encoding="utf-8")
+
+
+WITH_PROGRAMS = [page for page in WRITTEN if blocks(page, "python") and not prints_elsewhere(page)]
+
+
+@pytest.mark.parametrize("page", WITH_PROGRAMS, ids=name)
 def test_the_programs_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
     programs = [block for block in blocks(page, "python") if block not in files(page).values()]
     (tmp_path / "program.py").write_text("\n".join(programs), encoding="utf-8")

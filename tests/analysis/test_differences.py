@@ -1,7 +1,7 @@
 """Differences of two versions, held against messages."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from analysis.switches import LOADER, leaf, loaded, route, switch, takers
 from conditions.strategies import drawn
@@ -16,6 +16,7 @@ def two(random):
     return old, new, mode, messages
 
 
+@settings(max_examples=50)
 @given(drawn(two))
 def test_equivalent_versions_treat_every_message_alike_and_an_example_shows_a_difference(versions):
     old, new, mode, messages = versions

@@ -8,7 +8,13 @@ from testing.ablations import ABLATIONS, HELD_ELSEWHERE, found, row
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "reference" / "ablations.md").read_text(encoding="utf-8")
-LONG = {"acknowledged first", "ids by counter", "cancelled is failed"}
+LONG = {
+    "acknowledged first",
+    "ids by counter",
+    "cancelled is failed",
+    "states not stored",
+    "randomness without a seed",
+}
 EACH = [pytest.param(one, id=one.name, marks=[pytest.mark.slow] if one.name in LONG else []) for one in ABLATIONS]
 
 

@@ -264,7 +264,7 @@ def test_a_run_does_not_depend_on_the_hash_seed():
             [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
         ).stdout
 
-    assert len({run(hash_seed) for hash_seed in ("1", "2", "3")}) == 1
+    assert len({run(hash_seed) for hash_seed in ("1", "2")}) == 1
 
 
 def test_a_process_that_stays_dead_leaves_its_rates_alone():

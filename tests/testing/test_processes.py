@@ -187,6 +187,9 @@ def run_busy(*, seed=0, **options):
 
 PLAIN, *_ = run_busy()
 TIMES = [(number, number * TICK) for number in range(TICKS)]
+EACH_STEP = [
+    pytest.param(step, marks=[pytest.mark.slow] if step % 3 else [], id=str(step)) for step in range(1, PLAIN["steps"])
+]
 
 
 def test_a_process_that_nobody_crashes_ends_with_its_value():
@@ -197,7 +200,7 @@ def test_a_process_that_nobody_crashes_ends_with_its_value():
     assert ticks == TIMES
 
 
-@pytest.mark.parametrize("step", range(1, PLAIN["steps"]))
+@pytest.mark.parametrize("step", EACH_STEP)
 def test_after_a_crash_at_any_step_no_task_goes_on_and_all_others_do(step, caplog):
     found, _, ticks, moments = run_busy(crash_step=step)
     assert found["result"] is CRASHED

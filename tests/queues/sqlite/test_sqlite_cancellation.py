@@ -142,7 +142,7 @@ async def test_stopping_wakes_those_who_wait(autojump_clock, tmp_path):
     await again.stop()
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32))
 def test_any_schedule_with_any_cancellations_keeps_the_account(seed):
     """Publishers, consumers and openings that are cancelled at random: accepted means delivered and settled once."""

@@ -184,7 +184,7 @@ class World:
         await self.close()
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=20, deadline=None)
 @given(st.lists(ROUND, min_size=4, max_size=12), st.sampled_from([0.0, 4.0]), st.integers(0, 2**32))
 def test_the_provider_does_what_the_model_does(rounds, retention, seed):
     async def run(_):

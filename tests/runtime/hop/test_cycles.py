@@ -68,7 +68,7 @@ def graphs(draw):
 
 
 @given(graphs(), st.integers(0, 2**32))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_graph_of_small_queues_comes_to_an_end(graph, seed):
     routes, inputs = graph
 

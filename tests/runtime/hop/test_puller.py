@@ -262,7 +262,7 @@ def outcome_of(text, parents, pauses, seed):
     return arrived, counted, failures, str(report.status)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(
     pipeline=pipelines(),
     parents=st.lists(sources, min_size=1, max_size=3),

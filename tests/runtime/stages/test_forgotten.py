@@ -169,7 +169,7 @@ async def test_scopes_around_it_fail_as_trio_says(autojump_clock, way):
     assert report.routes["r"].failed == 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     messages=st.lists(st.none() | st.sampled_from([*WAYS, *SOURCES]), max_size=10),
     concurrency=st.integers(1, 4),

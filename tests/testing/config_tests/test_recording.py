@@ -69,7 +69,7 @@ def results(folder, text, registry, **more):
 
 @given(st.data(), st.integers(0, 1000))
 @settings(
-    max_examples=40, deadline=None, phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck)
+    max_examples=20, deadline=None, phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck)
 )
 def test_a_recorded_run_passes_as_a_test(data, seed) -> None:
     registry = registry_of_examples()
@@ -182,7 +182,7 @@ class OwnError(ConnectionError):
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("first"), KeyError("first"), OwnError("first"), Reject("no"), OwnReject("no"), RetryLater(0.5, "later"), Overloaded(1, "busy"),
+    [ValueError("first"), KeyError("first"), OwnError("first"), Reject("no"), OwnReject("no"), RetryLater(0.05, "later"), Overloaded(1, "busy"),
      Overloaded(reason="busy"), ValueError("x" * 5000), ExceptionGroup("several", [ValueError("one")]), UnicodeError("\x1b[31m\n")],
     ids=repr,
 )  # fmt: skip
