@@ -301,17 +301,17 @@ def test_many_messages_at_one_instant_are_no_circle():
 @pytest.mark.parametrize("queue", ["memory://", "broker://", "sqlite://"])
 @pytest.mark.parametrize("lost", ["/queue/small", "/queue/sent", "/queue/dead"])
 def test_what_does_not_leave_is_noticed(monkeypatch, queue, lost):
-    has_left = Run._has_left
+    have_left = Run._have_left
 
-    def lossy(run, name, message, at):
+    def lossy(run, name, messages, at):
         if name != lost:
-            has_left(run, name, message, at)
+            have_left(run, name, messages, at)
 
     models = [StageModel(stage="letters/send", errors=0.9)]
     options = {"inputs": {"orders": [{"pieces": n} for n in range(12)]}, "seed": 1, "queue": queue}
     report = shop(models, **options).check()
     assert set(report.outputs) == {"/queue/small", "/queue/sent", "/queue/dead"}
-    monkeypatch.setattr(Run, "_has_left", lossy)
+    monkeypatch.setattr(Run, "_have_left", lossy)
     with pytest.raises(SimulationFailedError, match=f"nothing is lost: queue '{lost}' has given out none of"):
         shop(models, **options).check()
 

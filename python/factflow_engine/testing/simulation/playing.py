@@ -152,7 +152,7 @@ class Run:
 
     async def _play(self) -> None:
         async with trio.open_nursery() as outside:
-            await self._world.open(outside, _leaving(self.config), self._has_left)
+            await self._world.open(outside, _leaving(self.config), self._have_left)
             async with SimulatedProcesses() as processes, trio.open_nursery() as helpers:
                 self._processes = processes
                 helpers.start_soon(self._stop_in_time, processes)
@@ -311,24 +311,17 @@ class Run:
             self.trace.note("> published", repr(each.payload), route=each.route, message_id=frame.message_id)
         return frames
 
-    def _has_left(self, queue: str, message: QueueMessage, at: float) -> None:
-        payload = unpack(message.payload)
+    def _have_left(self, queue: str, messages: Sequence[QueueMessage], at: float) -> None:
+        self.trace.note_messages("< left", queue, messages)
         ids = self.left.setdefault(queue, set())
-        ids.add(message.message_id)
-        if message.parent_id is not None:
-            ids.add(message.parent_id)
-        self.outputs.setdefault(queue, []).append(
-            Output(
-                at=at,
-                payload=payload,
-                key=message.key,
-                headers=dict(message.headers),
-                message_id=message.message_id.hex(),
-            )
-        )
-        self.trace.note(
-            "< left", repr(payload), route=queue, message_id=message.message_id, parent_id=message.parent_id
-        )
+        outputs = self.outputs.setdefault(queue, [])
+        for message in messages:
+            message_id = message.message_id
+            ids.add(message_id)
+            if message.parent_id is not None:
+                ids.add(message.parent_id)
+            payload, headers = unpack(message.payload), dict(message.headers)
+            outputs.append(Output(at, payload, message.key, headers, message_id.hex()))
 
     # -- ends of processes --------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from factflow_engine.runtime.report import ExecutionReport, Outcome
 from factflow_engine.testing.simulation import reproducers
@@ -31,8 +31,7 @@ CHECK: Final = "check: "
 _MOST_SHOWN: Final = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class Output(NamedTuple):
     """A message that left the pipeline through a queue that no route reads, a dead-letter queue included.
 
     Attributes:

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, overload
 
 from factflow_engine.frames import unpack
 from factflow_engine.seams import Clock
-from factflow_protocols import LineageEntry, OutcomeEntry
+from factflow_protocols import LineageEntry, OutcomeEntry, QueueMessage
 
 _DEEPEST: Final = 8
 """Most numbers of a label: one of a long chain would be as long as the chain."""
@@ -62,7 +62,8 @@ class _Note(NamedTuple):
     message_id: bytes | None
     parent_id: bytes | None
     event: str
-    detail: str
+    detail: str | bytes
+    """For people; bytes are a packed value, whose `repr` it is, made only if the trace is read."""
 
 
 class TraceLog:
@@ -114,6 +115,21 @@ class TraceLog:
             self._log.append(
                 _Note(self._clock.monotonic_ns(), process, route, stage, message_id, parent_id, event, detail)
             )
+
+    def note_messages(self, event: str, route: str, messages: Sequence[QueueMessage]) -> None:
+        """Add an event of now for each of some messages, with its payload, behind the rows that were written before."""
+        if not self.is_noting:
+            return
+        if self._hiding:
+            for each in messages:
+                detail = repr(unpack(each.payload))
+                self.note(event, detail, route=route, message_id=each.message_id, parent_id=each.parent_id)
+            return
+        self.gather()
+        at_ns = self._clock.monotonic_ns()
+        self._log += [
+            _Note(at_ns, -1, route, "", each.message_id, each.parent_id, event, each.payload) for each in messages
+        ]
 
     def gather(self) -> None:
         """Take the rows that were written by now."""
@@ -262,7 +278,8 @@ class _Reading:
         for each in log:
             if isinstance(each, _Note):
                 label = "" if each.message_id is None else self._label(each.message_id, each.parent_id)
-                yield TraceEvent(each.at_ns, each.process, each.route, each.stage, label, each.event, each.detail)
+                detail = repr(unpack(each.detail)) if isinstance(each.detail, bytes) else each.detail
+                yield TraceEvent(each.at_ns, each.process, each.route, each.stage, label, each.event, detail)
                 continue
             process, ahead_ns, parts = each
             for part in parts:

@@ -33,8 +33,8 @@ EXECUTION_ID: Final = "simulated"
 MOST_TAKEN: Final = 1 << 20
 """Most messages that the outside takes at a time."""
 
-Taken = Callable[[str, QueueMessage, float], None]
-"""Taker of a message that has left through a queue, at a time."""
+Taken = Callable[[str, Sequence[QueueMessage], float], None]
+"""Taker of messages that have left through a queue, at a time."""
 
 
 class World(Protocol):
@@ -137,8 +137,8 @@ class MemoryWorld(_InMemory):
             task_status.started()
             task_status = trio.TASK_STATUS_IGNORED
             while True:
-                for frame in channel.take_some(MOST_TAKEN):
-                    taken(queue, frame, trio.current_time())
+                if frames := channel.take_some(MOST_TAKEN):
+                    taken(queue, frames, trio.current_time())
                 if channel.closed:
                     break
                 await arrival.park()
@@ -201,7 +201,7 @@ class BrokerWorld(_InMemory):
         assert self._taken is not None, "it was opened"
         for queue, name in self._leaving.items():
             for frame in self._broker.messages(name):
-                self._taken(queue, frame, self._times.get((queue, frame.message_id), 0.0))
+                self._taken(queue, [frame], self._times.get((queue, frame.message_id), 0.0))
 
     def _note(self, event: str, queue: str, message_id: bytes | None, detail: str) -> None:
         if event == "accepted" and queue in self._leaving and message_id is not None:
@@ -311,8 +311,7 @@ async def take_from(
                 deliveries = await subscription.receive(MOST_TAKEN)
             except QueueClosedError:
                 return
-            for delivery in deliveries:
-                taken(queue, delivery.message, trio.current_time())
+            taken(queue, [delivery.message for delivery in deliveries], trio.current_time())
             await subscription.settle(deliveries)
 
 
