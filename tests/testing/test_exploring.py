@@ -2,8 +2,14 @@
 
 import gc
 import itertools
+import multiprocessing
+import os
 import random
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import trio
@@ -185,6 +191,40 @@ def test_an_error_of_a_forked_run_is_that_of_the_run():
     for jobs in (1, 2):
         with pytest.raises(ExecutionStartError, match="no licence"):
             explore(text, registry=registry, seeds=range(40), jobs=jobs)
+
+
+def test_runs_of_a_process_that_was_killed_are_missed():
+    def check(report):
+        if report.seed == 17 and multiprocessing.parent_process() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(SimulationError, match=r"(16|32) runs were not made: a forked process has died"):
+        explore(RARE, registry=registry_of(), inputs=orders, check=check, seeds=range(160), jobs=2)
+
+
+KILLED = """
+import multiprocessing, os, signal
+from factflow_engine.testing.simulation import explore
+
+def killed(done, of):
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+TEXT = "version: '1.0'\\nroutes:\\n  a: {outbound: [{queue: /queue/out, external: true}]}\\n"
+explore(TEXT, inputs={"a": range(100)}, seeds=range(100_000), jobs=2, progress=killed)
+"""
+
+
+def test_forked_processes_end_with_a_caller_that_was_killed():
+    killed = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    left = {int(pid) for pid in killed.stdout.split()}
+    assert len(left) == 2
+    ends_by = time.monotonic() + 30
+    while left:
+        left = {pid for pid in left if Path(f"/proc/{pid}").exists()}
+        assert time.monotonic() < ends_by
+        time.sleep(0.05)
 
 
 def test_the_line_of_a_smaller_configuration_takes_the_models_that_are_left():

@@ -7,9 +7,10 @@ that they decide nothing of it.
 import gc
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Final
 
 from factflow_engine.testing.simulation.assertions import CampaignTotals
@@ -19,6 +20,8 @@ from factflow_engine.testing.simulation.settings import RunSettings
 
 _CHUNK: Final = 16
 _COLLECT_EVERY: Final = 64
+_AHEAD: Final = 2
+"""Chunks that a forked process has, so that it need not wait for the next one; all have something to do to the end."""
 
 
 @dataclass(slots=True)
@@ -92,36 +95,45 @@ def play_forked(
     size = max(1, min(_CHUNK, len(seeds) // (4 * jobs)))  # small enough that no process waits long for another
     chunks = [seeds[start : start + size] for start in range(0, len(seeds), size)]
 
-    jobs = min(jobs, len(chunks))  # others would have nothing to do
-
-    def work(number: int, out: Connection) -> None:
+    def work(own: Connection, callers: Sequence[Connection]) -> None:
+        for end in callers:
+            end.close()  # so that this process ends with the caller
         gc.freeze()  # what the caller has made is no garbage, and is not looked at
-        for chunk in chunks[number::jobs]:
-            part = Played([], SimulationCounts(runs=0), CampaignTotals())
-            try:
-                play_all(chunk, settings_of, judged, part, len(seeds), None)
-            except Exception:  # noqa: BLE001 - the caller plays what is missing, and so raises it itself
-                break
-            out.send((chunk, part.failed, part.counts, part.totals))
-        out.close()
+        with suppress(EOFError, ConnectionError):
+            while True:
+                chunk = own.recv()
+                part = Played([], SimulationCounts(runs=0), CampaignTotals())
+                try:
+                    play_all(chunk, settings_of, judged, part, len(seeds), None)
+                except Exception:  # noqa: BLE001 - the caller plays what is missing, and so raises it itself
+                    return
+                own.send((chunk, part.failed, part.counts, part.totals))
 
-    workers = []
-    for number in range(jobs):
-        receiving, sending = context.Pipe(duplex=False)
-        worker = context.Process(target=work, args=(number, sending), daemon=True)
+    workers: dict[Connection, BaseProcess] = {}
+    for _ in range(min(jobs, len(chunks))):  # others would have nothing to do
+        ours, own = context.Pipe()
+        assert isinstance(ours, Connection), "no system that can fork has other ones"
+        worker = context.Process(target=work, args=(own, [*workers, ours]), daemon=True)
         worker.start()
-        sending.close()
-        workers.append((worker, receiving))
-    missing, open_pipes = set(seeds), [receiving for _, receiving in workers]
+        own.close()
+        workers[ours] = worker
+    missing, waiting = set(seeds), iter(chunks)
+    given = dict.fromkeys(workers, 0)  # chunks that each has to play
     try:
-        while open_pipes and len(played.failed) < stop_at:
-            for pipe in wait(open_pipes):
-                assert isinstance(pipe, Connection), "all are pipes"
+        for pipe in [*workers] * _AHEAD:
+            _give(pipe, waiting, given)
+        while (busy := [pipe for pipe, count in given.items() if count]) and len(played.failed) < stop_at:
+            ready = wait(busy)
+            for pipe in busy:
+                if pipe not in ready:
+                    continue
                 try:
                     chunk, failed, counts, totals = pipe.recv()
-                except EOFError:
-                    open_pipes.remove(pipe)
+                except (EOFError, ConnectionError):  # it has died: what it had to play is missing
+                    given[pipe] = 0
                     continue
+                given[pipe] -= 1
+                _give(pipe, waiting, given)
                 played.failed += failed
                 played.counts += counts
                 played.totals.add(totals.counts, runs=totals.runs)
@@ -129,11 +141,20 @@ def play_forked(
                 if progress is not None:
                     progress(len(seeds) - len(missing), len(seeds))
     finally:
-        for worker, receiving in workers:
-            worker.terminate()
-            worker.join()
-            receiving.close()
+        for pipe, process in workers.items():
+            process.terminate()
+            process.join()
+            pipe.close()
     if len(played.failed) < stop_at and missing:
         for seed in sorted(missing):
             judged(settings_of(seed))  # raises what ended the process, unless that was a signal
         raise SimulationError(f"{len(missing)} runs were not made: a forked process has died")
+
+
+def _give(pipe: Connection, waiting: Iterator[Sequence[int]], given: dict[Connection, int]) -> None:
+    """Give a forked process another chunk, if there is one."""
+    chunk = next(waiting, None)
+    if chunk is not None:
+        with suppress(ConnectionError):  # it has died, which shows where its answer is waited for
+            pipe.send(chunk)
+        given[pipe] += 1
