@@ -19,6 +19,7 @@ from factflow_engine.testing.simulation import (
     PowerCut,
     Record,
     Reorder,
+    Replace,
     SkewClock,
     SlowStage,
     StageModel,
@@ -27,7 +28,7 @@ from factflow_engine.testing.simulation import (
 from factflow_engine.testing.simulation.models import Constant
 from factflow_protocols import AdapterResult, always, eventually, leads_to, reached, sometimes
 from support.pipelines import registry_of
-from testing.test_simulate import HEAD, shop
+from testing.test_simulate import HEAD, MAIL, shop
 
 RATES = FaultRates(
     until=60,
@@ -52,6 +53,22 @@ def test_nothing_is_lost_whatever_happens_for_a_while(seed):
     assert report.counts.crashes + report.counts.cancellations > 0
     assert len(report.fired) > 10
     assert sum(report.outcomes.values()) >= len(MANY["orders"])
+
+
+def test_calls_of_stages_fail_before_their_work_and_after_it():
+    rates = FaultRates(fail_stage=0.2, until=60)
+    handled = []
+
+    async def price(context):
+        handled.append(context.message["pieces"])
+        return AdapterResult.forward()
+
+    report = shop([Replace("orders/price", price), *MAIL], inputs=MANY, faults=[rates]).check()
+    fired = [fault for fault in report.fired if fault.stage == "orders/price"]
+    before, after = ([fault for fault in fired if fault.done is done] for done in (False, True))
+    assert before
+    assert after
+    assert len(handled) == len(MANY["orders"]) - len(before), "the route tries nothing again"
 
 
 def test_a_stage_that_is_slow_for_a_time_is_as_slow_again():

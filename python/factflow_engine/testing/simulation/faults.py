@@ -311,8 +311,9 @@ class FaultRates(Fault):
             nothing may be lost, but nothing need end).
         duplicate: Of a message that a queue accepts; likewise `delay` and `reorder`.
         drop_delivery: Of a delivery; likewise `lose_lease`.
-        fail_queue: Of a call of the queue provider; likewise `fail_storage` of the object store.
-        fail_stage: Of a call of a stage; likewise `slow_stage` and `stick_stage`.
+        fail_queue: Of a call of the queue provider; likewise `fail_storage` of the object store, and `fail_stage` of a
+            call of a stage. Half of them happen after the call has had its effect.
+        slow_stage: Of a call of a stage; likewise `stick_stage`.
         crash_seconds: Mean seconds between crashes of a process; 0: none.
         cancel_seconds: Mean seconds between cancellations of an execution; 0: none.
     """

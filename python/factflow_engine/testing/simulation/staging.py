@@ -200,7 +200,8 @@ class Staging:
                 continue
             draw = plan.rates.uniform(0, 1)
             if draw < rates.fail_stage:
-                return FailStage(stage=plan.name, nth=plan.calls)
+                # half of them after the work, as the faults of queues and stores
+                return FailStage(stage=plan.name, nth=plan.calls, done=draw < rates.fail_stage / 2)
             if draw < rates.fail_stage + rates.stick_stage:
                 return StickStage(stage=plan.name, nth=plan.calls)
             if draw < rates.fail_stage + rates.stick_stage + rates.slow_stage:
