@@ -1,13 +1,17 @@
 """Campaigns find planted faults, make them small, and print a line that does it again; determinism is checked."""
 
+import contextlib
 import gc
 import itertools
+import json
 import multiprocessing
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -28,6 +32,7 @@ from factflow_engine.testing.simulation import (
     StageModel,
     check_determinism,
     explore,
+    playing,
     shrink,
 )
 from factflow_engine.testing.simulation.models import Lognormal
@@ -84,6 +89,52 @@ def test_a_circle_that_takes_no_time_is_stopped():
     report = simulate(text, registry=registry_of(), inputs=[("a", 1)])
     assert "time passes" in [broken.name for broken in report.broken]
     assert not report.ended
+
+
+@pytest.mark.parametrize("queue", ["memory://", "broker://", "sqlite://"])
+@pytest.mark.parametrize("stopped", [{"until": 100}, {"timeout_seconds": 2}], ids=str)
+def test_a_run_whose_stage_goes_on_whatever_cancels_it_is_left(monkeypatch, queue, stopped):
+    async def stubborn(context):
+        while True:
+            with contextlib.suppress(BaseException):
+                await trio.sleep(1)
+
+    monkeypatch.setattr(playing, "MOST_READINGS", 5_000)
+    timeout = {name: stopped[name] for name in stopped if name == "timeout_seconds"}
+    stage = json.dumps({"name": "one", "type": "stubborn", **timeout})
+    text = HEAD + f"routes:\n  a: {{adapters: [{stage}]}}\n"
+    options = {"registry": registry_of(stubborn=stubborn), "inputs": {"a": [1]}, "until": stopped.get("until")}
+    report = simulate(text, queue=queue, **options)
+    assert not report.ended
+    last = report.broken[-1]
+    assert last.name == "everything ends"
+    assert re.search(r"^a/one goes on with \w{32} although it was cancelled: let `trio.Cancelled` pass", last.text)
+    assert str(simulate(text, queue=queue, **options).trace) == str(report.trace)
+
+
+def test_what_a_run_that_was_left_keeps_does_not_hold_the_program_at_its_end():
+    program = textwrap.dedent(
+        """
+        import trio
+        from factflow_engine.testing import simulate, validating_registry
+        from factflow_engine.testing.simulation import playing
+
+        async def stubborn(context):
+            while True:
+                try:
+                    await trio.sleep(1)
+                except BaseException:
+                    pass
+
+        playing.MOST_READINGS = 5_000
+        text = "version: '1.0'\\nroutes:\\n  a: {adapters: [{name: one, type: stubborn}]}\\n"
+        report = simulate(text, registry=validating_registry(stubborn), inputs={"a": [1]}, until=9)
+        print(report.broken[-1].name)
+        """
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout == "everything ends\n"
+    assert ran.stderr == ""
 
 
 def test_a_retry_that_never_ends_is_found():

@@ -5,6 +5,7 @@ it. So no `finally` runs, and nothing that the task holds is given back. All use
 they are those of trio 0.32 to 0.35, and the tests of `processes` show when they change.
 """
 
+import ctypes
 import gc
 import logging
 import sys
@@ -17,6 +18,8 @@ from typing import Any, Final
 
 import outcome
 import trio
+
+from factflow_engine.testing.simulation.errors import AbandonedRunError
 
 _CLOSINGS: Final = 100
 """Attempts to end a coroutine that goes on when it is closed."""
@@ -41,6 +44,34 @@ def tasks_of(root: trio.lowlevel.Task) -> list[trio.lowlevel.Task]:
 def _children_of(task: trio.lowlevel.Task) -> Iterator[trio.lowlevel.Task]:
     for nursery in task.child_nurseries:
         yield from nursery.child_tasks
+
+
+def abandon_run() -> None:
+    """Let trio's run raise `trio.TrioInternalError` at its next turn, and keep all its tasks as they are, for good.
+
+    For tasks that go on whatever they are told: they would do so when Python closes their coroutines, and never end.
+    """
+    root = trio.lowlevel.current_root_task()
+    assert root is not None, "called by a task"
+    for task in tasks_of(root):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(task.coro))  # not even the end of the interpreter closes it
+    root._runner.clock = _Abandoned()
+
+
+class _Abandoned(trio.abc.Clock):
+    """Clock of a run that is abandoned."""
+
+    def start_clock(self) -> None:
+        """See `trio.abc.Clock`."""
+
+    def current_time(self) -> float:
+        """See `trio.abc.Clock`."""
+        raise AbandonedRunError("the run goes on whatever cancels it")
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """See `trio.abc.Clock`."""
+        del deadline
+        return self.current_time()
 
 
 class DeadTasks:

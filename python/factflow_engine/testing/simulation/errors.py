@@ -21,3 +21,7 @@ class SimulationFailedError(FactflowError, AssertionError):
 
 class SimulationError(FactflowError, ValueError):
     """Arguments of a simulation that do not fit together: the text says what was expected and what to write instead."""
+
+
+class AbandonedRunError(FactflowError):
+    """Cause of trio's error in a run whose tasks go on whatever cancels them; it reaches no caller."""

@@ -25,6 +25,7 @@ from factflow_engine.runtime.report import ExecutionReport, ExecutionStatus
 from factflow_engine.runtime.transport.frame_factory import FrameFactory
 from factflow_engine.seams import Seams
 from factflow_engine.testing.simulation.assertions import Assertions, RoundPolling
+from factflow_engine.testing.simulation.dead_tasks import abandon_run
 from factflow_engine.testing.simulation.endings import Ending, Endings
 from factflow_engine.testing.simulation.faults import (
     FailStorage,
@@ -57,6 +58,11 @@ RESTART_SECONDS: Final = 1.0
 GRACE_SECONDS: Final = 600.0
 """Virtual seconds for which a run that is stopped waits for the ends of its executions."""
 
+LIVELOCK_GRACE_SECONDS: Final = 5.0
+"""The same where time passes only as the clock is read, some thousand times a second."""
+
+_MOST_HELD: Final = 5
+
 
 class Run:
     """One run: `main` plays it, and what it has gathered is read afterwards.
@@ -74,6 +80,7 @@ class Run:
         broken: What did not hold so far.
         config: The configuration as it is run, without stores outside.
         has_ended: True if every process has completed.
+        is_abandoned: True if it could not be ended: trio's run has raised, and its tasks are kept as they were.
         seconds: Virtual time of the end.
     """
 
@@ -105,6 +112,7 @@ class Run:
         self.accepted: Final[dict[str, list[bytes]]] = {route: [] for route in config.routes}
         self.broken: Final[list[Broken]] = []
         self.has_ended = False
+        self.is_abandoned = False
         self.seconds = 0.0
         self.config: Final = _detached(config)
         self._frames = FrameFactory(replace(simulation.seams, clock=clock))
@@ -118,6 +126,7 @@ class Run:
         self._fed = trio.Event()
         self._subscribed = trio.Event()
         self._stop = trio.Event()
+        self._livelock = trio.Event()
         self._asked_ns: int | None = None
         self._live: dict[int, PipelineOrchestrator] = {}
         self._completed: set[int] = set()
@@ -253,9 +262,25 @@ class Run:
                 if is_late and self._settings.until is None:
                     self.broken.append(self._unended(number, execution))
                 nursery.start_soon(execution.cancel)
-            await trio.sleep(GRACE_SECONDS)
+            await self._wait_for_ends()
             for process in processes.running:
                 process.cancel()
+            await self._wait_for_ends()
+            self._abandon()
+
+    async def _wait_for_ends(self) -> None:
+        with trio.move_on_after(GRACE_SECONDS):
+            await self._livelock.wait()
+            await trio.sleep(LIVELOCK_GRACE_SECONDS)
+
+    def _abandon(self) -> None:
+        """Leave a run that goes on whatever cancels it; this task takes no further step."""
+        held = [each for execution in self._live.values() for each in execution.statistics().held[:_MOST_HELD]]
+        named = "; ".join(f"{each.route}/{each.stage} goes on with {each.message_id}" for each in held)
+        text = f"{named or 'something goes on'} although it was cancelled: let `trio.Cancelled` pass, or raise it again"
+        self.broken.append(Broken(name="everything ends", text=text, at=self._now()))
+        self.is_abandoned, self.seconds = True, self._now()
+        abandon_run()
 
     def _seams_of(self, process: SimulatedProcess) -> Seams:
         seams = seams_of_process(self._simulation, process.number, life=process.life)
@@ -383,9 +408,13 @@ class Run:
         return self._world.outlives_processes and fired > before
 
     def _livelocked(self) -> None:
-        text = "work goes round without end and without time: a circle of routes, or retries without a delay"
+        text = (
+            "work goes round without end and without time: a circle of routes, retries without a delay, "
+            "or a stage that polls, or goes on after it was cancelled"
+        )
         self.broken.append(Broken(name="time passes", text=text, at=self._now()))
         self._stop.set()
+        self._livelock.set()
 
     def _waits_outside(self, waits: list[str]) -> None:
         text = "; ".join([*waits, REMEDY])
@@ -410,7 +439,7 @@ class Run:
         statistics = execution.statistics()
         held = [
             f"{each.route}/{each.stage} holds {each.message_id} for {each.seconds:.0f} s ({each.by})"
-            for each in statistics.held[:5]
+            for each in statistics.held[:_MOST_HELD]
         ]
         waits = [str(wait) for wait in statistics.waits[:5]]
         outside = outside_waits()

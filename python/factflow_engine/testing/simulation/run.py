@@ -97,6 +97,9 @@ def play(settings: RunSettings) -> SimulationReport:
     try:
         with scheduled(schedule), observed(run.assertions), logged(run.trace):
             trio.run(run.main, clock=run.virtual)
+    except trio.TrioInternalError:
+        if not run.is_abandoned:
+            raise
     except BaseExceptionGroup as group:
         error: BaseException = group
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:

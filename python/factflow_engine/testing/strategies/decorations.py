@@ -248,7 +248,9 @@ _METADATA: Final = st.lists(_declared(), max_size=2, unique_by=lambda declared: 
 )
 _CONDITIONS: Final = single_conditions(NAMES) | single_conditions(NAMES) | conditions()
 _MAPS: Final = st.dictionaries(st.sampled_from(("id", "kind", "total")), SCALARS, max_size=3)
-_PAYLOADS: Final = st.builds(dict[str, Any]) | _MAPS | _MAPS | SCALARS | messages()  # the first is the plainest, without a draw
+_PAYLOADS: Final = (
+    st.builds(dict[str, Any]) | _MAPS | _MAPS | SCALARS | messages()
+)  # the first is the plainest, without a draw
 _MORE_OF_MESSAGES: Final = st.sampled_from(({}, {}, {"key": "a"}, {"key": None}, {"headers": {"tenant": "a"}}))
 _WITH_PARAMETERS: Final = st.sampled_from(tuple(PARAMETERS))
 _QUEUES_OF_DEAD_LETTERS: Final = st.sampled_from((0, 0, 1, 2, 3))
