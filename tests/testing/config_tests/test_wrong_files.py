@@ -94,6 +94,17 @@ def test_a_pipeline_that_is_named_nowhere_is_a_finding(tmp_path) -> None:
         read_tests(tmp_path / "nowhere.test.yaml")
 
 
+@pytest.mark.parametrize(
+    ("named", "place"),
+    [("pipeline: there/is-none.yaml\n", "1:11: T110 the pipeline .*is-none.yaml"), ("", "1:1: T110 .*it.yaml")],
+)
+def test_a_pipeline_that_is_not_there_is_a_finding_where_it_is_named(tmp_path, named, place) -> None:
+    file = tmp_path / "it.test.yaml"
+    file.write_text(f"{named}tests: [{{name: it, expect: {{}}}}]\n", encoding="utf-8")
+    with pytest.raises(ConfigTestFileError, match=rf"it\.test\.yaml:{place} cannot be read: the file does not exist"):
+        open_suite(read_tests(file), ValidatingAdapterRegistry())
+
+
 def test_the_findings_of_the_pipeline_are_the_pipelines(suite) -> None:
     pipeline = 'version: "1.0"\nname: ${SHOP_NAME}\nroutes: {orders: {adapters: [{type: log}]}}\n'
     text = "tests: [{name: it, inputs: [{route: orders, payload: 1}], expect: {}}]\n"

@@ -119,6 +119,12 @@ def open_suite(read: ReadFile, registry: ValidatingAdapterRegistry) -> Suite:
         raise ConfigTestFileError(report.findings(), read.text)
     standing = StandingInRegistry(registry)
     loaded = PipelineConfigLoader(standing, environ=read.model.environment).check(pipeline)
+    unread = next((each for each in loaded.findings if each.code == "E016"), None)
+    if unread is not None:
+        path: TreePath = () if named is None else ("pipeline",)
+        mark, _, _ = locate(read.root, path)
+        report.add("T110", mark, f"the pipeline {pipeline} cannot be read: {unread.message}", path=path)
+        raise ConfigTestFileError(report.findings(), read.text)
     if loaded.config is None or not loaded.is_valid:
         findings = tuple(map(_for_tests, loaded.findings))
         raise ConfigTestFileError(findings, loaded.text)
