@@ -15,6 +15,7 @@ import trio
 import trio.testing
 
 from factflow_engine.config import PipelineGlobalConfig
+from factflow_engine.config.graph import build_graph
 from factflow_engine.errors import ExecutionClosedError, ExecutionStartError
 from factflow_engine.frames import Frame, unpack
 from factflow_engine.queues.naming import is_topic
@@ -44,7 +45,13 @@ from factflow_engine.testing.simulation.outside_waits import REMEDY, ThreadPolli
 from factflow_engine.testing.simulation.process_seams import ProcessClock, seams_of_process
 from factflow_engine.testing.simulation.processes import CRASHED, SimulatedProcess, SimulatedProcesses
 from factflow_engine.testing.simulation.report import Output
-from factflow_engine.testing.simulation.run_clock import MOST_READINGS, MOST_READINGS_OF_AN_INPUT, RunClock
+from factflow_engine.testing.simulation.run_clock import (
+    MOST_READINGS,
+    MOST_READINGS_OF_AN_INPUT,
+    MOST_WORK,
+    MOST_WORK_OF_AN_INPUT,
+    RunClock,
+)
 from factflow_engine.testing.simulation.settings import RunSettings
 from factflow_engine.testing.simulation.staging import Staging
 from factflow_engine.testing.simulation.trace import TraceLog
@@ -62,6 +69,7 @@ LIVELOCK_GRACE_SECONDS: Final = 5.0
 """The same where time passes only as the clock is read, some thousand times a second."""
 
 _MOST_HELD: Final = 5
+_MANY_RETRIES: Final = 100
 
 
 class Run:
@@ -90,8 +98,14 @@ class Run:
         self.virtual: Final = trio.testing.MockClock(autojump_threshold=0)
         simulation = Simulation(settings.seed, self.virtual)
         self._simulation = simulation
-        most_readings = MOST_READINGS + MOST_READINGS_OF_AN_INPUT * len(settings.inputs)
-        self._clock = clock = RunClock(self.virtual, self._livelocked, most_readings)
+        most_readings = (settings.most_readings or MOST_READINGS) + MOST_READINGS_OF_AN_INPUT * len(settings.inputs)
+        self._clock = clock = RunClock(
+            self.virtual,
+            stands=self._livelocked,
+            most=most_readings,
+            goes_on=self._goes_on,
+            most_work=_most_work(settings),
+        )
         self._wrong_clocks = [fault for fault in settings.faults if isinstance(fault, (StepClock, SkewClock))]
         self.trace: Final = TraceLog(clock)
         if config.secrets:
@@ -416,6 +430,11 @@ class Run:
         self._stop.set()
         self._livelock.set()
 
+    def _goes_on(self) -> None:
+        text = "work goes on without end: a circle of routes, or a message that is tried again and again; for a run that is to take so long, write until="
+        self.broken.append(Broken(name="everything ends", text=text, at=self._now()))
+        self._stop.set()
+
     def _waits_outside(self, waits: list[str]) -> None:
         text = "; ".join([*waits, REMEDY])
         self.broken.append(Broken(name="nothing waits outside", text=text, at=self._now()))
@@ -449,6 +468,16 @@ class Run:
             text=f"process {number} had not ended {self._settings.patience:g} s after the last input and fault: {what or 'nothing is held'}",
             at=self._now(),
         )
+
+
+def _most_work(settings: RunSettings) -> int | None:
+    """Return the most that a run may do; None if it has an end, or nothing in which messages go round."""
+    routes = settings.config.routes.values()
+    if settings.until is not None or not (
+        build_graph(settings.config).cycles or any(route.error_handling.max_retries > _MANY_RETRIES for route in routes)
+    ):
+        return None
+    return (settings.most_work or MOST_WORK) + MOST_WORK_OF_AN_INPUT * len(settings.inputs)
 
 
 def _together(inputs: Sequence[Input]) -> Iterator[tuple[str, list[Input]]]:

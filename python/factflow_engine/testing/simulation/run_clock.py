@@ -16,37 +16,58 @@ MOST_READINGS: Final = 400_000
 MOST_READINGS_OF_AN_INPUT: Final = 200
 """Readings that each input adds to these: a message costs some six in each route."""
 
+MOST_WORK: Final = 1_000_000
+"""Readings of the clock in all after which a run whose configuration has a circle, or endless retries, is taken for one
+that never ends, however slowly time passes: some ten seconds of ours."""
+
+MOST_WORK_OF_AN_INPUT: Final = 20_000
+"""Readings that each input adds to these: thousands of visits to routes."""
+
 _CREEP_SECONDS: Final = 1e-3
 
 
 class RunClock:
-    """Clock of a run; it is read at each turn of the loop, and so notices turns without end at one instant.
+    """Clock of a run; it is read at each turn of the loop, and so notices turns without end, at one instant or at many.
 
-    From then on each reading takes time, so that the loop gives way, and the run can be stopped.
+    If no time passes, each reading takes some from then on, so that the loop gives way, and the run can be stopped.
 
     Args:
         virtual: The virtual clock.
-        noticed: Called once.
+        stands: Called once, when no time passes.
         most: Readings at one instant after which it is called.
+        goes_on: Called once, when the run has done too much in all.
+        most_work: Readings in all after which it is called; None for no bound.
 
     Attributes:
         monotonic_ns: See `seams.Clock`. A closure, because it is called for every message.
     """
 
-    def __init__(self, virtual: trio.testing.MockClock, noticed: Callable[[], object], most: int) -> None:
+    def __init__(
+        self,
+        virtual: trio.testing.MockClock,
+        *,
+        stands: Callable[[], object],
+        most: int,
+        goes_on: Callable[[], object],
+        most_work: int | None,
+    ) -> None:
         read, read_ns, left = -1.0, 0, most
+        work = most_work or -1
 
         def monotonic_ns() -> int:
-            nonlocal read, read_ns, left
+            nonlocal read, read_ns, left, work
             now = virtual._virtual_base  # as `SimulatedClock` reads it
             if now != read:
                 read, read_ns = now, round(now * 1e9)
                 if left > 0:
                     left = most
             left -= 1
+            work -= 1
+            if not work:
+                goes_on()
             if left <= 0:
                 if not left:
-                    noticed()
+                    stands()
                 virtual.jump(_CREEP_SECONDS)
             return read_ns
 

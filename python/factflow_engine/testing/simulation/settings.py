@@ -49,6 +49,10 @@ class RunSettings:
     Attributes:
         hashes: True if the trace has hashes of payloads.
         is_smaller: True if the configuration is not the user's, but a smaller one that shrinking has made.
+        most_readings: Readings of the clock at one instant, besides some for each input, after which no time passes; None
+            for `MOST_READINGS`.
+        most_work: Readings in all, besides some for each input, after which a run that may go round has no end; None for
+            `MOST_WORK`.
         patience: Virtual seconds after the last input and fault in which the run must end, if it has no `until`.
     """
 
@@ -65,6 +69,8 @@ class RunSettings:
     operators: OperatorRegistry | None = None
     hashes: bool = False
     is_smaller: bool = False
+    most_readings: int | None = None
+    most_work: int | None = None
     patience: float = LONGEST_SECONDS
 
     def __post_init__(self) -> None:

@@ -32,6 +32,9 @@ _MOST_ALONE: Final = 3
 _IMPATIENT_SECONDS: Final = 60.0
 """Virtual seconds after the last input and fault that a candidate for a run that never ends is given first."""
 
+_IMPATIENT_READINGS: Final = 10_000
+"""Readings of the clock, at one instant or in all, that a candidate for a run that goes round is given first."""
+
 
 @dataclass(slots=True)
 class Shrinking:
@@ -64,15 +67,20 @@ class Shrinking:
     def _impatient(self, settings: RunSettings) -> tuple[RunSettings, SimulationReport] | None:
         """Return a small run that never ends, from candidates that are given minutes to end, not hours.
 
-        A run that goes round for hours costs a thousand times what one that ends does.
+        A run that goes round for hours, or at one instant, costs a thousand times what one that ends does.
         """
-        if "everything ends" not in self.names or settings.until is not None:
+        changes: dict[str, Any] = {}
+        if "everything ends" in self.names and settings.until is None:
+            changes.update(patience=_IMPATIENT_SECONDS, most_work=_IMPATIENT_READINGS)
+        if "time passes" in self.names:
+            changes["most_readings"] = _IMPATIENT_READINGS
+        if not changes:
             return None
-        quick = self._try(settings, patience=_IMPATIENT_SECONDS)
+        quick = self._try(settings, **changes)
         found = None if quick is None else self._smallest(*quick)
         if found is not None:
             self.runs = 0  # else a search in vain would leave none for the other
-            found = self._try(found[0], patience=settings.patience)
+            found = self._try(found[0], **{name: getattr(settings, name) for name in changes})
         return found
 
     def _smallest(self, settings: RunSettings, report: SimulationReport) -> tuple[RunSettings, SimulationReport]:
