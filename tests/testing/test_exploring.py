@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -93,13 +94,14 @@ def test_a_circle_that_takes_no_time_is_stopped():
 
 @pytest.mark.parametrize("queue", ["memory://", "broker://", "sqlite://"])
 @pytest.mark.parametrize("stopped", [{"until": 100}, {"timeout_seconds": 2}], ids=str)
-def test_a_run_whose_stage_goes_on_whatever_cancels_it_is_left(monkeypatch, queue, stopped):
+def test_a_run_whose_stage_goes_on_whatever_cancels_it_is_left(monkeypatch, tmp_path, queue, stopped):
     async def stubborn(context):
         while True:
             with contextlib.suppress(BaseException):
                 await trio.sleep(1)
 
     monkeypatch.setattr(playing, "MOST_READINGS", 5_000)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     timeout = {name: stopped[name] for name in stopped if name == "timeout_seconds"}
     stage = json.dumps({"name": "one", "type": "stubborn", **timeout})
     text = HEAD + f"routes:\n  a: {{adapters: [{stage}]}}\n"
@@ -110,6 +112,7 @@ def test_a_run_whose_stage_goes_on_whatever_cancels_it_is_left(monkeypatch, queu
     assert last.name == "everything ends"
     assert re.search(r"^a/one goes on with \w{32} although it was cancelled: let `trio.Cancelled` pass", last.text)
     assert str(simulate(text, queue=queue, **options).trace) == str(report.trace)
+    assert not list(tmp_path.iterdir()), "its files are removed"
 
 
 def test_what_a_run_that_was_left_keeps_does_not_hold_the_program_at_its_end():
@@ -251,6 +254,40 @@ def test_runs_of_a_process_that_was_killed_are_missed():
 
     with pytest.raises(SimulationError, match=r"(16|32) runs were not made: a forked process has died"):
         explore(RARE, registry=registry_of(), inputs=orders, check=check, seeds=range(160), jobs=2)
+
+
+def test_forked_processes_end_in_a_caller_that_goes_on_after_sigterm():
+    program = textwrap.dedent(
+        """
+        import signal
+        from factflow_engine.testing.simulation import explore
+
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        text = "version: '1.0'\\nroutes:\\n  a: {outbound: [{queue: /queue/out, external: true}]}\\n"
+        explore(text, inputs={"a": [1]}, seeds=range(8), jobs=2).check()
+        """
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
+def test_files_of_runs_that_were_ended_with_their_process_are_removed(monkeypatch, tmp_path):
+    def check(report):
+        assert report.seed != 3
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    inputs = {"orders": [{"pieces": 1}] * 50}
+    campaign = explore(
+        RARE,
+        registry=registry_of(),
+        inputs=inputs,
+        check=check,
+        seeds=range(400),
+        jobs=2,
+        queue="sqlite://",
+        shrinks=False,
+    )
+    assert campaign.failed_seeds == (3,)
+    assert not list(tmp_path.iterdir())
 
 
 KILLED = """

@@ -6,6 +6,8 @@ that they decide nothing of it.
 
 import gc
 import multiprocessing
+import signal
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -91,15 +93,12 @@ def play_forked(
     """Play chunks of seeds in forked processes; what fails is played again by the caller, who has the same seed."""
     if "fork" not in multiprocessing.get_all_start_methods():
         raise SimulationError(f"jobs={jobs} needs a system that can fork; write jobs=1")
-    context = multiprocessing.get_context("fork")
     size = max(1, min(_CHUNK, len(seeds) // (4 * jobs)))  # small enough that no process waits long for another
     chunks = [seeds[start : start + size] for start in range(0, len(seeds), size)]
 
-    def work(own: Connection, callers: Sequence[Connection]) -> None:
-        for end in callers:
-            end.close()  # so that this process ends with the caller
+    def work(own: Connection) -> None:
         gc.freeze()  # what the caller has made is no garbage, and is not looked at
-        with suppress(EOFError, ConnectionError):
+        with suppress(EOFError, OSError):
             while True:
                 chunk = own.recv()
                 part = Played([], SimulationCounts(runs=0), CampaignTotals())
@@ -109,18 +108,10 @@ def play_forked(
                     return
                 own.send((chunk, part.failed, part.counts, part.totals))
 
-    workers: dict[Connection, BaseProcess] = {}
-    for _ in range(min(jobs, len(chunks))):  # others would have nothing to do
-        ours, own = context.Pipe()
-        assert isinstance(ours, Connection), "no system that can fork has other ones"
-        worker = context.Process(target=work, args=(own, [*workers, ours]), daemon=True)
-        worker.start()
-        own.close()
-        workers[ours] = worker
     missing, waiting = set(seeds), iter(chunks)
-    given = dict.fromkeys(workers, 0)  # chunks that each has to play
-    try:
-        for pipe in [*workers] * _AHEAD:
+    given: dict[Connection, int] = {}  # chunks that each has to play
+    with _forked(work, min(jobs, len(chunks))) as pipes:  # others would have nothing to do
+        for pipe in [*pipes] * _AHEAD:
             _give(pipe, waiting, given)
         while (busy := [pipe for pipe, count in given.items() if count]) and len(played.failed) < stop_at:
             ready = wait(busy)
@@ -129,7 +120,7 @@ def play_forked(
                     continue
                 try:
                     chunk, failed, counts, totals = pipe.recv()
-                except (EOFError, ConnectionError):  # it has died: what it had to play is missing
+                except (EOFError, OSError):  # it has died, in the middle of an answer perhaps: what it had is missing
                     given[pipe] = 0
                     continue
                 given[pipe] -= 1
@@ -140,15 +131,42 @@ def play_forked(
                 missing.difference_update(chunk)
                 if progress is not None:
                     progress(len(seeds) - len(missing), len(seeds))
-    finally:
-        for pipe, process in workers.items():
-            process.terminate()
-            process.join()
-            pipe.close()
     if len(played.failed) < stop_at and missing:
         for seed in sorted(missing):
             judged(settings_of(seed))  # raises what ended the process, unless that was a signal
         raise SimulationError(f"{len(missing)} runs were not made: a forked process has died")
+
+
+@contextmanager
+def _forked(work: Callable[[Connection], None], jobs: int) -> Iterator[Sequence[Connection]]:
+    """Let forked processes work as long as the block lasts, which gets the callers' ends of their pipes."""
+    context = multiprocessing.get_context("fork")
+
+    def worked(own: Connection, callers: Sequence[Connection], folder: str) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)  # what the caller does about them is not for this process
+        tempfile.tempdir = folder
+        for end in callers:
+            end.close()  # so that this process ends with the caller
+        work(own)
+
+    workers: dict[Connection, BaseProcess] = {}
+    # files of a run that is ended with its process are removed by the caller
+    with tempfile.TemporaryDirectory(prefix="factflow-", ignore_cleanup_errors=True) as folder:
+        try:
+            for _ in range(jobs):
+                ours, own = context.Pipe()
+                assert isinstance(ours, Connection), "no system that can fork has other ones"
+                worker = context.Process(target=worked, args=(own, [*workers, ours], folder), daemon=True)
+                worker.start()
+                own.close()
+                workers[ours] = worker
+            yield [*workers]
+        finally:
+            for pipe, process in workers.items():
+                process.terminate()
+                process.join()
+                pipe.close()
 
 
 def _give(pipe: Connection, waiting: Iterator[Sequence[int]], given: dict[Connection, int]) -> None:
@@ -157,4 +175,4 @@ def _give(pipe: Connection, waiting: Iterator[Sequence[int]], given: dict[Connec
     if chunk is not None:
         with suppress(ConnectionError):  # it has died, which shows where its answer is waited for
             pipe.send(chunk)
-        given[pipe] += 1
+        given[pipe] = given.get(pipe, 0) + 1

@@ -7,6 +7,7 @@ lets processes live and die, publishes inputs, and gathers what a report needs.
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -145,6 +146,7 @@ class Run:
         self._live: dict[int, PipelineOrchestrator] = {}
         self._completed: set[int] = set()
         self._cut: list[PowerCut] = []
+        self._files: Final = ExitStack()
         self._world: World
         self._processes: SimulatedProcesses
         self._fired_before: dict[int, int] = {}
@@ -170,8 +172,15 @@ class Run:
         if has_moving_limits(self.config):
             trio.lowlevel.add_instrument(LimitNotes(lambda: self._live, self.trace))
         settings = self._settings
-        with world_of(settings.queue, self._simulation, settings.faults, self.trace) as self._world:
+        with self._files:
+            self._world = self._files.enter_context(
+                world_of(settings.queue, self._simulation, settings.faults, self.trace)
+            )
             await self._play()
+
+    def remove_files(self) -> None:
+        """Remove the files of a run that is abandoned, of which `main` never ends."""
+        self._files.close()
 
     async def _play(self) -> None:
         async with trio.open_nursery() as outside:

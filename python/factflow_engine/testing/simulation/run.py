@@ -100,6 +100,7 @@ def play(settings: RunSettings) -> SimulationReport:
     except trio.TrioInternalError:
         if not run.is_abandoned:
             raise
+        run.remove_files()
     except BaseExceptionGroup as group:
         error: BaseException = group
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
