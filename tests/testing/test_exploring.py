@@ -275,7 +275,7 @@ def test_files_of_runs_that_were_ended_with_their_process_are_removed(monkeypatc
         assert report.seed != 3
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    inputs = {"orders": [{"pieces": 1}] * 50}
+    inputs = {"orders": [{"pieces": 1}] * 20}
     campaign = explore(
         RARE,
         registry=registry_of(),
@@ -313,6 +313,31 @@ def test_forked_processes_end_with_a_caller_that_was_killed():
         left = {pid for pid in left if Path(f"/proc/{pid}").exists()}
         assert time.monotonic() < ends_by
         time.sleep(0.05)
+
+
+CLAIMS = (
+    HEAD
+    + """
+routes:
+  intake:
+    outbound:
+      - {route: fast, condition: {all_of: [{field: kind, operator: eq, value: car}, {field: amount, operator: lt, value: 500}]}}
+      - {route: slow, condition: {any_of: [{field: kind, operator: neq, value: car}, {field: amount, operator: gt, value: 500}]}}
+  fast: {outbound: [{queue: /queue/paid, external: true}]}
+  slow: {outbound: [{queue: /queue/paid, external: true}]}
+"""
+)
+
+
+def test_a_message_is_made_plainer_only_if_it_fails_in_the_whole_configuration():
+    def nothing_is_dropped(report):
+        assert len(report.payloads("/queue/paid")) == len(report.inputs)
+
+    claims = [("car", 500), ("car", 1000), ("house", 7)]
+    inputs = {"intake": [{"kind": kind, "amount": amount} for kind, amount in claims]}
+    [failure] = explore(CLAIMS, inputs=inputs, check=nothing_is_dropped, seeds=[1]).failures
+    assert [dict(each.payload) for each in failure.inputs] == [{"kind": "car", "amount": 500}]
+    assert list(failure.config.routes) == ["intake", "slow"]
 
 
 def test_the_line_of_a_smaller_configuration_takes_the_models_that_are_left():

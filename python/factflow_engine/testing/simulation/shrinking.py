@@ -55,6 +55,7 @@ class Shrinking:
     runs: int = 0
     _controls: Sequence[RunSettings] = ()
     _others: tuple[Input, ...] = ()
+    _given: RunSettings | None = None
 
     def smallest(self, settings: RunSettings, report: SimulationReport) -> SimulationReport:
         """Return the report of the smallest run that was found; `report` is that of `settings`."""
@@ -84,6 +85,7 @@ class Shrinking:
         return found
 
     def _smallest(self, settings: RunSettings, report: SimulationReport) -> tuple[RunSettings, SimulationReport]:
+        self._given = settings
         best = self._inputs(*self._plan(settings, report))
         self._others = tuple(each for each in settings.inputs if each not in best[0].inputs)
         self._controls = tuple(self._controls_of(settings, best[0]))
@@ -187,6 +189,7 @@ class Shrinking:
         if settings.inputs and (begin := settings.inputs[0].at):
             sooner = tuple(replace(each, at=each.at - begin) for each in settings.inputs)
             settings, report = self._try(settings, inputs=sooner) or (settings, report)
+        whole = self._in_whole(settings)
         for place in range(len(settings.inputs)):
             for plainer in plainer_inputs(settings.inputs[place]):
                 if _repeats(plainer, place, settings.inputs):
@@ -195,10 +198,21 @@ class Shrinking:
                 found = self._try(settings, inputs=in_order(inputs))
                 if found is None or found[1].trace.errors() - report.trace.errors():
                     continue  # another failure has other errors
+                if whole is not None and self._try(whole, inputs=in_order(inputs)) is None:
+                    continue  # it fails for what the configuration is without
                 if self._is_its_own(settings, settings.inputs[place], plainer):
                     settings, report = found
                     break
         return settings, report
+
+    def _in_whole(self, settings: RunSettings) -> RunSettings | None:
+        """Return a run in the configuration that was given instead of a smaller one; None if it does not fail there."""
+        if not settings.is_smaller or self._given is None:
+            return None
+        whole = replace(
+            settings, config=self._given.config, models=self._given.models, is_smaller=self._given.is_smaller
+        )
+        return None if self._fails(whole) is None else whole
 
     def _is_its_own(self, settings: RunSettings, given: Input, plainer: Input) -> bool:
         """False if inputs that do not fail do without the field that a plainer form of an input is without.
