@@ -303,8 +303,11 @@ explore(TEXT, inputs={"a": range(100)}, seeds=range(100_000), jobs=2, progress=k
 """
 
 
-def test_forked_processes_end_with_a_caller_that_was_killed():
-    killed = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, check=False)
+def test_forked_processes_end_with_a_caller_that_was_killed(tmp_path):
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # nobody removes its files
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED], env=environment, capture_output=True, text=True, check=False
+    )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     left = {int(pid) for pid in killed.stdout.split()}
     assert len(left) == 2
