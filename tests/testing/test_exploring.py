@@ -115,6 +115,46 @@ def test_a_run_whose_stage_goes_on_whatever_cancels_it_is_left(monkeypatch, tmp_
     assert not list(tmp_path.iterdir()), "its files are removed"
 
 
+def test_a_stage_that_is_shielded_for_long_is_waited_for():
+    async def patient(context):
+        with trio.CancelScope(shield=True):
+            await trio.sleep(3_000)
+
+    text = HEAD + "routes:\n  a: {adapters: [{type: patient}]}\n"
+    report = simulate(text, registry=registry_of(patient=patient), inputs={"a": [1]}, until=5).check()
+    assert report.seconds == 3_000
+
+
+CIRCLE = (
+    HEAD
+    + """\
+routes:
+  a:
+    adapters: [{type: pause}]
+    outbound: [{route: b, condition: {field: n, operator: gt, value: 0}}]
+  b:
+    adapters: [{type: pause}]
+    outbound: [{route: a, condition: {field: n, operator: eq, value: 3}}]
+"""
+)
+
+
+async def pause(context):
+    await trio.sleep(0.001)
+    return AdapterResult.forward()
+
+
+def test_a_circle_in_which_little_time_passes_is_found_and_made_small(monkeypatch):
+    monkeypatch.setattr(playing, "MOST_WORK", 10_000)
+    monkeypatch.setattr(playing, "MOST_WORK_OF_AN_INPUT", 100)
+    monkeypatch.setattr(playing, "MOST_READINGS", 10_000)
+    options = {"registry": registry_of(pause=pause), "inputs": {"a": [{"n": n} for n in range(6)]}}
+    [failure] = explore(CIRCLE, **options).failures
+    assert {broken.name for broken in failure.broken} <= {"everything ends", "time passes"}
+    assert [each.payload for each in failure.inputs] == [{"n": 3}]
+    assert simulate(CIRCLE, until=60, **options).ok, "with an end of its own, nothing is to end by itself"
+
+
 def test_what_a_run_that_was_left_keeps_does_not_hold_the_program_at_its_end():
     program = textwrap.dedent(
         """

@@ -1,5 +1,6 @@
 """Who reads what in simulated runs: shared queues, subscriptions of topics, the outside; found by random tuples."""
 
+import itertools
 import re
 
 import pytest
@@ -8,6 +9,7 @@ import trio
 from factflow_engine.testing import simulate
 from factflow_engine.testing.simulation import (
     CancelExecution,
+    Crash,
     FailQueue,
     FailStage,
     FaultRates,
@@ -139,6 +141,35 @@ def test_what_a_message_emitted_counts_by_its_last_delivery():
         ).check()
         undone += report.ends("a")[-1].outcome == "failed" and not report.ends("b")
     assert undone
+
+
+@pytest.mark.parametrize("queue", ["broker://", "sqlite://"])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_what_a_stage_does_not_emit_again_when_it_is_called_again_is_not_lost(queue, is_new):
+    """Its first result was never published: the process died between the end of the message and its acknowledgement."""
+    text = (
+        HEAD + "routes: {a: {adapters: [{type: fan}, {type: write}], outbound: [{queue: /queue/out, external: true}]}}"
+    )
+    numbers = itertools.count()
+
+    async def fan(context):
+        return AdapterResult(emitted=[{"token": next(numbers) if is_new else 0}])
+
+    async def write(context):
+        await trio.sleep(0.1)
+        return AdapterResult.forward()
+
+    twice = False
+    for at in range(90, 150, 3):
+        options = {"registry": registry_of(fan=fan, write=write), "inputs": [("a", 1)], "queue": queue}
+        report = simulate(text, faults=[Crash(at=at / 1000)], **options).check()
+        ends = [end.message_id for end in report.ends("a") if end.parent_id is not None]
+        if len(ends) == 2:
+            twice = True
+            judge = Conservation(report.config, {}, {"/queue/out": {ends[1]}}, delivered_again=lambda *_: False)
+            assert len(set(ends)) == 1 + is_new
+            assert bool(judge.broken(report.trace.outcomes())) is is_new
+    assert twice
 
 
 def test_what_was_emitted_and_is_nowhere_is_lost_all_the_same():

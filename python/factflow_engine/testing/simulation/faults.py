@@ -313,7 +313,8 @@ class FaultRates(Fault):
         drop_delivery: Of a delivery; likewise `lose_lease`.
         fail_queue: Of a call of the queue provider; likewise `fail_storage` of the object store, and `fail_stage` of a
             call of a stage. Half of them happen after the call has had its effect.
-        slow_stage: Of a call of a stage; likewise `stick_stage`.
+        slow_stage: Of a call of a stage; likewise `stick_stage`. One of the three happens: failing comes first, then being
+            stuck, where they are more than 1 together.
         crash_seconds: Mean seconds between crashes of a process; 0: none.
         cancel_seconds: Mean seconds between cancellations of an execution; 0: none.
     """

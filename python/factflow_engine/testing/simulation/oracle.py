@@ -49,6 +49,8 @@ class Conservation:
             emitted may have been undone with it.
         queued: Returns the ids that queues have accepted, if a process has failed or died: what its stages emitted when
             they finished, and no queue accepted, may have been undone. None otherwise.
+        delivered_again: Returns whether the first of two messages was delivered again after the last end of the second:
+            what it had emitted until then, and did not emit again, may have been undone. None if none ever is.
     """
 
     config: "PipelineGlobalConfig"
@@ -56,6 +58,7 @@ class Conservation:
     left: Mapping[str, set[bytes]]
     redelivers: bool = True
     queued: Callable[[], Collection[bytes]] | None = None
+    delivered_again: Callable[[bytes, bytes], bool] | None = None
 
     def broken(self, outcomes: Sequence[Sequence[Any]]) -> list[Broken]:
         """Return what was lost, in a run that has completed.
@@ -129,14 +132,17 @@ class Conservation:
         """True if a message came of one that was not completed in the end, and that may not have emitted it again.
 
         Such a message failed, say, when it was delivered for the second time, after a process had died between the first
-        delivery's end and its acknowledgement. Or it is of a stage that finished in a process that failed then: another
-        process has finished the stage again, with the states in another order.
+        delivery's end and its acknowledgement; or it emits something else each time, such as a new number. Or it is of a
+        stage that finished in a process that failed then: another process has finished the stage again, with the states
+        in another order.
         """
         root, parent_id = message_id, last.get(message_id, (None, ""))[0]
         while parent_id is not None:
             root = parent_id
             parent_id, outcome = last.get(root, (None, "completed"))
             if outcome != "completed":
+                return True
+            if self.delivered_again is not None and self.delivered_again(root, message_id):
                 return True
         return self.queued is not None and root not in self.queued()
 

@@ -53,7 +53,7 @@ from factflow_engine.testing.simulation.run_clock import (
     MOST_WORK_OF_AN_INPUT,
     RunClock,
 )
-from factflow_engine.testing.simulation.settings import RunSettings
+from factflow_engine.testing.simulation.settings import LONGEST_SECONDS, RunSettings
 from factflow_engine.testing.simulation.staging import Staging
 from factflow_engine.testing.simulation.trace import TraceLog
 from factflow_engine.testing.simulation.worlds import EXECUTION_ID, World, world_of
@@ -285,14 +285,14 @@ class Run:
                 if is_late and self._settings.until is None:
                     self.broken.append(self._unended(number, execution))
                 nursery.start_soon(execution.cancel)
-            await self._wait_for_ends()
+            await self._wait_for_ends(GRACE_SECONDS)
             for process in processes.running:
                 process.cancel()
-            await self._wait_for_ends()
+            await self._wait_for_ends(LONGEST_SECONDS)  # a stage may be shielded for long
             self._abandon()
 
-    async def _wait_for_ends(self) -> None:
-        with trio.move_on_after(GRACE_SECONDS):
+    async def _wait_for_ends(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
             await self._livelock.wait()
             await trio.sleep(LIVELOCK_GRACE_SECONDS)
 
@@ -300,7 +300,7 @@ class Run:
         """Leave a run that goes on whatever cancels it; this task takes no further step."""
         held = [each for execution in self._live.values() for each in execution.statistics().held[:_MOST_HELD]]
         named = "; ".join(f"{each.route}/{each.stage} goes on with {each.message_id}" for each in held)
-        text = f"{named or 'something goes on'} although it was cancelled: let `trio.Cancelled` pass, or raise it again"
+        text = f"{named or 'something goes on'} although it was cancelled: let `trio.Cancelled` pass, and bound what is shielded from it"
         self.broken.append(Broken(name="everything ends", text=text, at=self._now()))
         self.is_abandoned, self.seconds = True, self._now()
         abandon_run()

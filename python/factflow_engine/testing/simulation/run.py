@@ -116,6 +116,13 @@ def _queued(run: Run, trace: Trace) -> Collection[bytes]:
     return trace.queued().union(*run.accepted.values())
 
 
+def _delivered_again(run: Run, trace: Trace, message_id: bytes, ended_id: bytes) -> bool:
+    routes = run.config.routes.items()
+    return trace.delivered_again(
+        message_id, ended_id, {(route, each.adapters[0].name) for route, each in routes if each.adapters}
+    )
+
+
 def _report(settings: RunSettings, run: Run, trace: Trace, decisions: int) -> SimulationReport:
     broken = list(run.broken)
     if run.has_ended and not (settings.queue == "memory://" and run.counted["cancelled"]):  # whose messages go with it
@@ -124,6 +131,7 @@ def _report(settings: RunSettings, run: Run, trace: Trace, decisions: int) -> Si
             run.accepted,
             run.left,
             redelivers=settings.queue != "memory://",
+            delivered_again=None if settings.queue == "memory://" else partial(_delivered_again, run, trace),
             queued=partial(_queued, run, trace)
             if len(run.executions) > settings.processes or run.counted["crashed"]
             else None,

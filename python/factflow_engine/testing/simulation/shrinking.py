@@ -29,6 +29,9 @@ MOST_RUNS: Final = 2_000
 _MOST_ALONE: Final = 3
 """Most inputs, of those that fail together, that are tried alone against each smaller configuration."""
 
+_ENDLESS: Final = frozenset({"everything ends", "time passes"})
+"""Names of what a run breaks that never ends: a smaller configuration may take no time where the given one took some."""
+
 _IMPATIENT_SECONDS: Final = 60.0
 """Virtual seconds after the last input and fault that a candidate for a run that never ends is given first."""
 
@@ -57,6 +60,11 @@ class Shrinking:
     _others: tuple[Input, ...] = ()
     _given: RunSettings | None = None
 
+    def __post_init__(self) -> None:
+        """Take all runs without an end for failures of one kind."""
+        if self.names & _ENDLESS:
+            self.names |= _ENDLESS
+
     def smallest(self, settings: RunSettings, report: SimulationReport) -> SimulationReport:
         """Return the report of the smallest run that was found; `report` is that of `settings`."""
         found = self._impatient(settings) or self._smallest(settings, report)
@@ -71,12 +79,11 @@ class Shrinking:
         A run that goes round for hours, or at one instant, costs a thousand times what one that ends does.
         """
         changes: dict[str, Any] = {}
-        if "everything ends" in self.names and settings.until is None:
-            changes.update(patience=_IMPATIENT_SECONDS, most_work=_IMPATIENT_READINGS)
-        if "time passes" in self.names:
-            changes["most_readings"] = _IMPATIENT_READINGS
-        if not changes:
+        if not self.names & _ENDLESS:
             return None
+        changes["most_readings"] = _IMPATIENT_READINGS
+        if settings.until is None:
+            changes.update(patience=_IMPATIENT_SECONDS, most_work=_IMPATIENT_READINGS)
         quick = self._try(settings, **changes)
         found = None if quick is None else self._smallest(*quick)
         if found is not None:

@@ -6,11 +6,11 @@ shows. Kept separate from the report because the run writes it, and reports, pag
 """
 
 import hashlib
+import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import repeat
 from typing import Any, Final, NamedTuple, overload
 
 from factflow_engine.frames import unpack
@@ -178,6 +178,7 @@ class Trace(Sequence[TraceEvent]):
         self._log = log
         self._events: list[TraceEvent] | None = None
         self._rows: tuple[list[list[Any]], list[list[Any]]] | None = None
+        self._last: tuple[dict[bytes, int], dict[bytes, int]] | None = None
 
     def rows(self) -> Iterator[tuple[int, LineageEntry | OutcomeEntry]]:
         """Yield the engine's rows with their processes, in order; times are virtual."""
@@ -200,7 +201,7 @@ class Trace(Sequence[TraceEvent]):
                 yield False
                 continue
             for part in each[2]:
-                yield from repeat(True, len(_rows_of(part)))
+                yield from itertools.repeat(True, len(_rows_of(part)))
 
     def outcomes(self) -> Sequence[Sequence[Any]]:
         """Return the fields of each `OutcomeEntry`, in order, without the cost of the rest."""
@@ -210,6 +211,31 @@ class Trace(Sequence[TraceEvent]):
         """Return the ids of the messages that queues of the simulated broker have accepted."""
         notes = [each for each in self._log if isinstance(each, _Note) and each.event == "* accepted"]
         return frozenset(each.message_id for each in notes if each.message_id is not None)
+
+    def delivered_again(self, message_id: bytes, ended_id: bytes, first_stages: Collection[tuple[str, str]]) -> bool:
+        """True if a message came to the first stage of a route after the last end of another message.
+
+        Args:
+            message_id: The message.
+            ended_id: The other one.
+            first_stages: The first stage of each route, with the route before it.
+        """
+        if self._last is None:
+            began: dict[bytes, int] = {}
+            ended: dict[bytes, int] = {}
+            for each in self._log:
+                if isinstance(each, _Note):
+                    continue
+                _, ahead_ns, parts = each
+                for row in itertools.chain.from_iterable(map(_rows_of, parts)):
+                    if len(row) != _VISIT:
+                        end = OutcomeEntry._make(row)
+                        ended[end.message_id] = end.ended_ns - ahead_ns
+                    elif ((visit := LineageEntry._make(row)).route, visit.stage) in first_stages:
+                        began[visit.message_id] = visit.started_ns - ahead_ns
+            self._last = began, ended
+        began, ended = self._last
+        return began.get(message_id, 0) > ended.get(ended_id, 0)
 
     def errors(self) -> frozenset[tuple[str, str]]:
         """Return class and place of each error of a stage or a message; the place is empty if it has none."""
