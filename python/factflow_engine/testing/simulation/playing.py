@@ -105,7 +105,7 @@ class Run:
             stands=self._livelocked,
             most=most_readings,
             goes_on=self._goes_on,
-            most_work=_most_work(settings),
+            most_work=(settings.most_work or MOST_WORK) + MOST_WORK_OF_AN_INPUT * len(settings.inputs),
         )
         self._wrong_clocks = [fault for fault in settings.faults if isinstance(fault, (StepClock, SkewClock))]
         self.trace: Final = TraceLog(clock)
@@ -440,6 +440,8 @@ class Run:
         self._livelock.set()
 
     def _goes_on(self) -> None:
+        if self._settings.until is not None or not _may_go_round(self.config):
+            return  # it has an end, though it is far away
         text = "work goes on without end: a circle of routes, or a message that is tried again and again; for a run that is to take so long, write until="
         self.broken.append(Broken(name="everything ends", text=text, at=self._now()))
         self._stop.set()
@@ -479,14 +481,9 @@ class Run:
         )
 
 
-def _most_work(settings: RunSettings) -> int | None:
-    """Return the most that a run may do; None if it has an end, or nothing in which messages go round."""
-    routes = settings.config.routes.values()
-    if settings.until is not None or not (
-        build_graph(settings.config).cycles or any(route.error_handling.max_retries > _MANY_RETRIES for route in routes)
-    ):
-        return None
-    return (settings.most_work or MOST_WORK) + MOST_WORK_OF_AN_INPUT * len(settings.inputs)
+def _may_go_round(config: PipelineGlobalConfig) -> bool:
+    retries = [route.error_handling.max_retries for route in config.routes.values()]
+    return bool(build_graph(config).cycles) or max(retries, default=0) > _MANY_RETRIES
 
 
 def _together(inputs: Sequence[Input]) -> Iterator[tuple[str, list[Input]]]:

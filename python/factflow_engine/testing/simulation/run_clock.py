@@ -35,8 +35,8 @@ class RunClock:
         virtual: The virtual clock.
         stands: Called once, when no time passes.
         most: Readings at one instant after which it is called.
-        goes_on: Called once, when the run has done too much in all.
-        most_work: Readings in all after which it is called; None for no bound.
+        goes_on: Called once, when the run has done very much in all.
+        most_work: Readings in all after which it is called.
 
     Attributes:
         monotonic_ns: See `seams.Clock`. A closure, because it is called for every message.
@@ -49,10 +49,10 @@ class RunClock:
         stands: Callable[[], object],
         most: int,
         goes_on: Callable[[], object],
-        most_work: int | None,
+        most_work: int,
     ) -> None:
         read, read_ns, left = -1.0, 0, most
-        work = most_work or -1
+        work = most_work
 
         def monotonic_ns() -> int:
             nonlocal read, read_ns, left, work
