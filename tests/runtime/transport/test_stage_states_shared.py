@@ -111,6 +111,32 @@ async def test_one_that_dies_while_it_opens_its_stages_keeps_others_waiting_for_
     assert sorted(files.lines) == [0, 1, 2]
 
 
+async def test_what_is_given_up_before_a_process_has_joined_does_not_fail_it(autojump_clock, tmp_path):
+    """It waits for one that died as it opened its stages, and is handed a message that none may have again."""
+
+    async def patiently(context):
+        await trio.sleep(100)
+
+    text = ONE.replace("/queue/out}]", "/queue/out}]\n    error_handling: {max_deliveries: 1}")
+    world = World(tmp_path / "q.db", text, work=patiently)
+    async with world.life() as life:
+        await life.execution.publish_batch("r", messages(1))
+        await trio.sleep(1)
+        await life.die()
+    await trio.sleep(5)
+    queue = simulated(tmp_path / "q.db", lease_seconds=10.0)
+    stages = [("r", "ledger"), ("r", "flushing")]
+    await queue.states.join("exec:x:", stages, opens=True)
+    assert (await queue.states.join("exec:x:", stages, opens=True)).is_opening
+    await queue.stop()
+    start = trio.current_time()
+    async with world.life() as life:
+        assert trio.current_time() - start > 9
+        report = await life.execution.complete()
+    assert (report.status, report.routes["r"].failed) == ("completed", 1)
+    assert await world.rows() == (0, 0)
+
+
 async def test_one_that_ends_first_leaves_the_last_word_to_one_that_lives_on(autojump_clock, tmp_path):
     world = World(tmp_path / "q.db", ONE, work=slowly)
     with trio.fail_after(60):

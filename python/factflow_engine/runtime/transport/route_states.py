@@ -185,8 +185,8 @@ class RouteStates:
             await flush.settle(deliveries)
             return
         await whole.rejoin()
-        if not self.holds and self._noted == whole.owner:
-            await flush.settle(deliveries)
+        if not whole.owner or (not self.holds and self._noted == whole.owner):
+            await flush.settle(deliveries)  # also before this process has joined: what ends then has reached no stage
         else:
             change = await self._change(done, held)
             await flush.settle(deliveries, change)
