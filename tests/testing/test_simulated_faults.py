@@ -78,6 +78,14 @@ def test_a_stage_that_is_slow_for_a_time_is_as_slow_again():
     assert str(again.trace) == str(report.trace)
 
 
+@pytest.mark.parametrize("nth", [None, 2])
+def test_a_fault_that_is_planned_twice_happens_twice_again(nth):
+    twice = [SlowStage(stage="letters/send", seconds=50, extra_seconds=4, nth=nth) for _ in range(2)]
+    report = shop(inputs=MANY, faults=twice).check()
+    assert list(report.fired) == twice
+    assert str(shop(inputs=MANY, faults=report.fired).trace) == str(report.trace)
+
+
 def test_of_two_cancellations_the_first_has_happened():
     faults = [CancelExecution(at=1), CancelExecution(at=1.001)]
     report = shop(queue="broker://", faults=faults).check()

@@ -184,7 +184,8 @@ class Staging:
 
     def note(self, plan: _Plan, process: int, context: PipelineContext, fault: Fault) -> None:
         """Note a fault that happens now."""
-        if fault not in self.fired:  # one of a time happens at each call in it
+        # One of a time happens at each call in it; two that are equal are listed twice.
+        if getattr(fault, "nth", None) is not None or self.fired.count(fault) < plan.faults.count(fault):
             self.fired.append(fault)
         route, _, stage = plan.name.partition("/")
         self._trace.note(
