@@ -106,7 +106,7 @@ def test_each_setting_that_there_is_stands_in_few_files(model: type[BaseModel]) 
 
 
 def test_the_count_of_settings_sees_what_reads_them() -> None:
-    assert len(naming("max_retries")) == 4
+    assert len(naming("max_retries")) == 5
     assert len(naming("prefetch")) == 5
 
 
