@@ -1,25 +1,13 @@
 """Campaigns find planted faults, make them small, and print a line that does it again; determinism is checked."""
 
-import contextlib
 import gc
 import itertools
-import json
-import multiprocessing
-import os
 import random
-import re
-import signal
-import subprocess
-import sys
-import tempfile
-import textwrap
 import time
-from pathlib import Path
 
 import pytest
 import trio
 
-from factflow_engine import ExecutionStartError
 from factflow_engine.testing import SimulationFailedError, assert_outcomes, simulate, validating_registry
 from factflow_engine.testing.simulation import (
     Campaign,
@@ -33,11 +21,10 @@ from factflow_engine.testing.simulation import (
     StageModel,
     check_determinism,
     explore,
-    playing,
     shrink,
 )
 from factflow_engine.testing.simulation.models import Lognormal
-from factflow_protocols import AdapterResult, PipelineAdapter, sometimes
+from factflow_protocols import AdapterResult, sometimes
 from support.pipelines import registry_of
 from testing.test_simulate import HEAD, SHOP, price, shop
 
@@ -83,116 +70,6 @@ def test_a_route_that_drops_a_rare_key_is_found_and_made_small():
             failure.reproducer,
             {"simulate": simulate, "Input": Input, "registry": registry_of(), "check": all_arrive},
         )
-
-
-def test_a_circle_that_takes_no_time_is_stopped():
-    text = HEAD + "routes:\n  a: {adapters: [{type: forward}], outbound: [{route: a}]}\n"
-    report = simulate(text, registry=registry_of(), inputs=[("a", 1)])
-    assert "time passes" in [broken.name for broken in report.broken]
-    assert not report.ended
-
-
-@pytest.mark.parametrize("queue", ["memory://", "broker://", "sqlite://"])
-@pytest.mark.parametrize("stopped", [{"until": 100}, {"timeout_seconds": 2}], ids=str)
-def test_a_run_whose_stage_goes_on_whatever_cancels_it_is_left(monkeypatch, tmp_path, queue, stopped):
-    async def stubborn(context):
-        while True:
-            with contextlib.suppress(BaseException):
-                await trio.sleep(1)
-
-    monkeypatch.setattr(playing, "MOST_READINGS", 5_000)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    timeout = {name: stopped[name] for name in stopped if name == "timeout_seconds"}
-    stage = json.dumps({"name": "one", "type": "stubborn", **timeout})
-    text = HEAD + f"routes:\n  a: {{adapters: [{stage}]}}\n"
-    options = {"registry": registry_of(stubborn=stubborn), "inputs": {"a": [1]}, "until": stopped.get("until")}
-    report = simulate(text, queue=queue, **options)
-    assert not report.ended
-    last = report.broken[-1]
-    assert last.name == "everything ends"
-    assert re.search(r"^a/one goes on with \w{32} although it was cancelled: let `trio.Cancelled` pass", last.text)
-    assert str(simulate(text, queue=queue, **options).trace) == str(report.trace)
-    assert not list(tmp_path.iterdir()), "its files are removed"
-
-
-def test_a_stage_that_is_shielded_for_long_is_waited_for():
-    async def patient(context):
-        with trio.CancelScope(shield=True):
-            await trio.sleep(3_000)
-
-    text = HEAD + "routes:\n  a: {adapters: [{type: patient}]}\n"
-    report = simulate(text, registry=registry_of(patient=patient), inputs={"a": [1]}, until=5).check()
-    assert report.seconds == 3_000
-
-
-CIRCLE = (
-    HEAD
-    + """\
-routes:
-  a:
-    adapters: [{type: pause}]
-    outbound: [{route: b, condition: {field: n, operator: gt, value: 0}}]
-  b:
-    adapters: [{type: pause}]
-    outbound: [{route: a, condition: {field: n, operator: eq, value: 3}}]
-"""
-)
-
-
-async def pause(context):
-    await trio.sleep(0.001)
-    return AdapterResult.forward()
-
-
-def test_a_circle_in_which_little_time_passes_is_found_and_made_small(monkeypatch):
-    monkeypatch.setattr(playing, "MOST_WORK", 10_000)
-    monkeypatch.setattr(playing, "MOST_WORK_OF_AN_INPUT", 100)
-    monkeypatch.setattr(playing, "MOST_READINGS", 10_000)
-    options = {"registry": registry_of(pause=pause), "inputs": {"a": [{"n": n} for n in range(6)]}}
-    [failure] = explore(CIRCLE, **options).failures
-    assert {broken.name for broken in failure.broken} <= {"everything ends", "time passes"}
-    assert [each.payload for each in failure.inputs] == [{"n": 3}]
-    assert simulate(CIRCLE, until=60, **options).ok, "with an end of its own, nothing is to end by itself"
-
-
-def test_what_a_run_that_was_left_keeps_does_not_hold_the_program_at_its_end():
-    program = textwrap.dedent(
-        """
-        import trio
-        from factflow_engine.testing import simulate, validating_registry
-        from factflow_engine.testing.simulation import playing
-
-        async def stubborn(context):
-            while True:
-                try:
-                    await trio.sleep(1)
-                except BaseException:
-                    pass
-
-        playing.MOST_READINGS = 5_000
-        text = "version: '1.0'\\nroutes:\\n  a: {adapters: [{name: one, type: stubborn}]}\\n"
-        report = simulate(text, registry=validating_registry(stubborn), inputs={"a": [1]}, until=9)
-        print(report.broken[-1].name)
-        """
-    )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert ran.stdout == "everything ends\n"
-    assert ran.stderr == ""
-
-
-def test_a_retry_that_never_ends_is_found():
-    text = SHOP.replace("max_retries: 2", "max_retries: 1000, max_delay_seconds: 3600")
-    found = explore(
-        text,
-        seeds=range(3),
-        registry=registry_of(price=price),
-        models=[StageModel(stage="letters/send", errors=1)],
-        inputs={"orders": [{"pieces": n} for n in range(10)]},
-    )
-    [failure] = found.failures
-    assert failure.broken[0].name == "everything ends"
-    assert "to be tried again" in failure.broken[0].text
-    assert len(failure.inputs) == 1
 
 
 RACE = (
@@ -261,101 +138,6 @@ def test_a_duplicate_is_found_by_an_adapter_that_is_not_idempotent():
     assert [type(fault) for fault in failure.faults] in ([Duplicate], [Crash])
     assert failure.processes == 1
     assert failure.reproducer.count("\n") == 0
-
-
-def test_forked_runs_find_what_those_of_one_process_find():
-    options = {"registry": registry_of(), "inputs": orders, "check": all_arrive, "stop_at": 1000, "shrinks": False}
-    told = []
-    alone = explore(RARE, seeds=range(40), **options)
-    forked = explore(RARE, seeds=range(40), jobs=2, progress=lambda done, of: told.append((done, of)), **options)
-    assert forked.failed_seeds == alone.failed_seeds
-    assert forked.counts == alone.counts
-    assert told[-1] == (40, 40)
-
-
-def test_an_error_of_a_forked_run_is_that_of_the_run():
-    class Refuses(PipelineAdapter):
-        def __init__(self):
-            raise RuntimeError("no licence")
-
-        async def process(self, context): ...
-
-    registry = registry_of(refuses=Refuses)
-    text = HEAD + "routes:\n  a: {adapters: [{type: refuses}]}\n"
-    for jobs in (1, 2):
-        with pytest.raises(ExecutionStartError, match="no licence"):
-            explore(text, registry=registry, seeds=range(40), jobs=jobs)
-
-
-def test_runs_of_a_process_that_was_killed_are_missed():
-    def check(report):
-        if report.seed == 17 and multiprocessing.parent_process() is not None:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    with pytest.raises(SimulationError, match=r"(16|32) runs were not made: a forked process has died"):
-        explore(RARE, registry=registry_of(), inputs=orders, check=check, seeds=range(160), jobs=2)
-
-
-def test_forked_processes_end_in_a_caller_that_goes_on_after_sigterm():
-    program = textwrap.dedent(
-        """
-        import signal
-        from factflow_engine.testing.simulation import explore
-
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        text = "version: '1.0'\\nroutes:\\n  a: {outbound: [{queue: /queue/out, external: true}]}\\n"
-        explore(text, inputs={"a": [1]}, seeds=range(8), jobs=2).check()
-        """
-    )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
-
-
-def test_files_of_runs_that_were_ended_with_their_process_are_removed(monkeypatch, tmp_path):
-    def check(report):
-        assert report.seed != 3
-
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    inputs = {"orders": [{"pieces": 1}] * 20}
-    campaign = explore(
-        RARE,
-        registry=registry_of(),
-        inputs=inputs,
-        check=check,
-        seeds=range(400),
-        jobs=2,
-        queue="sqlite://",
-        shrinks=False,
-    )
-    assert campaign.failed_seeds == (3,)
-    assert not list(tmp_path.iterdir())
-
-
-KILLED = """
-import multiprocessing, os, signal
-from factflow_engine.testing.simulation import explore
-
-def killed(done, of):
-    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-TEXT = "version: '1.0'\\nroutes:\\n  a: {outbound: [{queue: /queue/out, external: true}]}\\n"
-explore(TEXT, inputs={"a": range(100)}, seeds=range(100_000), jobs=2, progress=killed)
-"""
-
-
-def test_forked_processes_end_with_a_caller_that_was_killed(tmp_path):
-    environment = os.environ | {"TMPDIR": str(tmp_path)}  # nobody removes its files
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED], env=environment, capture_output=True, text=True, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    left = {int(pid) for pid in killed.stdout.split()}
-    assert len(left) == 2
-    ends_by = time.monotonic() + 30
-    while left:
-        left = {pid for pid in left if Path(f"/proc/{pid}").exists()}
-        assert time.monotonic() < ends_by
-        time.sleep(0.05)
 
 
 CLAIMS = (
@@ -538,11 +320,6 @@ def test_the_line_publishes_inputs_in_the_order_of_the_small_run():
     )
     assert again.inputs == failure.inputs
     assert again.trace.digest() == failure.trace.digest()
-
-
-def test_more_processes_than_there_is_work_are_not_forked():
-    found = explore(RARE, registry=registry_of(), inputs=orders, seeds=[0, 1], jobs=10**9)
-    assert found.counts.runs == 2
 
 
 LEDGER: list[int] = []

@@ -5,8 +5,8 @@ Each part has a module of its own: arguments (`settings`), inputs (`inputs`), fa
 """
 
 import gc
-from collections.abc import Collection, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Sequence
+from functools import cache, partial
 
 import trio
 
@@ -116,11 +116,19 @@ def _queued(run: Run, trace: Trace) -> Collection[bytes]:
     return trace.queued().union(*run.accepted.values())
 
 
-def _delivered_again(run: Run, trace: Trace, message_id: bytes, ended_id: bytes) -> bool:
-    routes = run.config.routes.items()
-    return trace.delivered_again(
-        message_id, ended_id, {(route, each.adapters[0].name) for route, each in routes if each.adapters}
-    )
+def _deliveries(run: Run, trace: Trace) -> Callable[[bytes, bytes], bool]:
+    """Return whether a message was delivered again after the last end of another; the trace is read at the first call."""
+
+    @cache
+    def times() -> tuple[dict[bytes, int], dict[bytes, int]]:
+        routes = run.config.routes.items()
+        return trace.last_times({(route, each.adapters[0].name) for route, each in routes if each.adapters})
+
+    def delivered_again(message_id: bytes, ended_id: bytes) -> bool:
+        began, ended = times()
+        return began.get(message_id, 0) > ended.get(ended_id, 0)
+
+    return delivered_again
 
 
 def _report(settings: RunSettings, run: Run, trace: Trace, decisions: int) -> SimulationReport:
@@ -131,7 +139,7 @@ def _report(settings: RunSettings, run: Run, trace: Trace, decisions: int) -> Si
             run.accepted,
             run.left,
             redelivers=settings.queue != "memory://",
-            delivered_again=None if settings.queue == "memory://" else partial(_delivered_again, run, trace),
+            delivered_again=None if settings.queue == "memory://" else _deliveries(run, trace),
             queued=partial(_queued, run, trace)
             if len(run.executions) > settings.processes or run.counted["crashed"]
             else None,

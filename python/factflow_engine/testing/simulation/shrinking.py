@@ -78,10 +78,9 @@ class Shrinking:
 
         A run that goes round for hours, or at one instant, costs a thousand times what one that ends does.
         """
-        changes: dict[str, Any] = {}
         if not self.names & _ENDLESS:
             return None
-        changes["most_readings"] = _IMPATIENT_READINGS
+        changes: dict[str, Any] = {"most_readings": _IMPATIENT_READINGS}
         if settings.until is None:
             changes.update(patience=_IMPATIENT_SECONDS, most_work=_IMPATIENT_READINGS)
         quick = self._try(settings, **changes)

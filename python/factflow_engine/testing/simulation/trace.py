@@ -178,7 +178,6 @@ class Trace(Sequence[TraceEvent]):
         self._log = log
         self._events: list[TraceEvent] | None = None
         self._rows: tuple[list[list[Any]], list[list[Any]]] | None = None
-        self._last: tuple[dict[bytes, int], dict[bytes, int]] | None = None
 
     def rows(self) -> Iterator[tuple[int, LineageEntry | OutcomeEntry]]:
         """Yield the engine's rows with their processes, in order; times are virtual."""
@@ -212,30 +211,25 @@ class Trace(Sequence[TraceEvent]):
         notes = [each for each in self._log if isinstance(each, _Note) and each.event == "* accepted"]
         return frozenset(each.message_id for each in notes if each.message_id is not None)
 
-    def delivered_again(self, message_id: bytes, ended_id: bytes, first_stages: Collection[tuple[str, str]]) -> bool:
-        """True if a message came to the first stage of a route after the last end of another message.
+    def last_times(self, first_stages: Collection[tuple[str, str]]) -> tuple[dict[bytes, int], dict[bytes, int]]:
+        """Return when each message came to the first stage of a route, and when it ended, each for the last time.
 
         Args:
-            message_id: The message.
-            ended_id: The other one.
             first_stages: The first stage of each route, with the route before it.
         """
-        if self._last is None:
-            began: dict[bytes, int] = {}
-            ended: dict[bytes, int] = {}
-            for each in self._log:
-                if isinstance(each, _Note):
-                    continue
-                _, ahead_ns, parts = each
-                for row in itertools.chain.from_iterable(map(_rows_of, parts)):
-                    if len(row) != _VISIT:
-                        end = OutcomeEntry._make(row)
-                        ended[end.message_id] = end.ended_ns - ahead_ns
-                    elif ((visit := LineageEntry._make(row)).route, visit.stage) in first_stages:
-                        began[visit.message_id] = visit.started_ns - ahead_ns
-            self._last = began, ended
-        began, ended = self._last
-        return began.get(message_id, 0) > ended.get(ended_id, 0)
+        began: dict[bytes, int] = {}
+        ended: dict[bytes, int] = {}
+        for each in self._log:
+            if isinstance(each, _Note):
+                continue
+            _, ahead_ns, parts = each
+            for row in itertools.chain.from_iterable(map(_rows_of, parts)):
+                if len(row) != _VISIT:
+                    end = OutcomeEntry._make(row)
+                    ended[end.message_id] = end.ended_ns - ahead_ns
+                elif ((visit := LineageEntry._make(row)).route, visit.stage) in first_stages:
+                    began[visit.message_id] = visit.started_ns - ahead_ns
+        return began, ended
 
     def errors(self) -> frozenset[tuple[str, str]]:
         """Return class and place of each error of a stage or a message; the place is empty if it has none."""
